@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "measure.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#define MOST_SAMPLES 2000
+#define SHORTEST_SAMPLE 0.5e-3 /* seconds: below, an event's own cost would be measured */
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *x, const void *y)
+{
+    double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+static void summarise(double *samples, long count, long runs, qb_time *time)
+{
+    qsort(samples, (size_t)count, sizeof *samples, by_value);
+    double middle =
+        count % 2 ? samples[count / 2] : (samples[count / 2 - 1] + samples[count / 2]) / 2;
+    *time = (qb_time){.median = middle,
+                      .low = samples[(count - 1) / 10],
+                      .high = samples[(count - 1) - (count - 1) / 10],
+                      .samples = count,
+                      .runs = runs};
+}
+
+static lb_status sample(qb_case *c, lb_event *const *events, long runs, size_t *turn,
+                        double *seconds)
+{
+    lb_status status = lb_event_record(events[0], NULL);
+    for (long i = 0; status == LB_OK && i < runs; i++)
+        status = qb_case_run(c, (*turn)++);
+    if (status == LB_OK)
+        status = lb_event_record(events[1], NULL);
+    if (status == LB_OK)
+        status = lb_event_elapsed(events[0], events[1], seconds);
+    *seconds /= (double)runs;
+    return status;
+}
+
+static lb_status measure(qb_case *c, lb_event *const *events, double min_time, int least,
+                         qb_time *time)
+{
+    static double samples[MOST_SAMPLES];
+    double seconds = 0;
+    size_t turn = 0;
+    long runs = 1, count = 0;
+    /* Warm up with every copy, and learn how many runs make a sample long enough. */
+    lb_status status = sample(c, events, 1, &turn, &seconds);
+    if (status == LB_OK && seconds * (double)c->copies < min_time)
+        status = sample(c, events, (long)c->copies, &turn, &seconds);
+    if (status == LB_OK && seconds < SHORTEST_SAMPLE)
+        runs = (long)(SHORTEST_SAMPLE / (seconds > 1e-7 ? seconds : 1e-7)) + 1;
+    double start = now();
+    while (status == LB_OK && count < MOST_SAMPLES && (count < least || now() - start < min_time))
+        status = sample(c, events, runs, &turn, &samples[count++]);
+    if (status == LB_OK)
+        summarise(samples, count, runs, time);
+    return status;
+}
+
+lb_status qb_measure(qb_case *c, double min_time, int least, qb_time *time)
+{
+    lb_event *events[2] = {NULL, NULL};
+    lb_status status = lb_event_create(c->context, &events[0]);
+    if (status == LB_OK)
+        status = lb_event_create(c->context, &events[1]);
+    if (status == LB_OK)
+        status = measure(c, events, min_time, least, time);
+    lb_event_destroy(events[0]);
+    lb_event_destroy(events[1]);
+    return status;
+}
+
+void qb_measure_host(void (*work)(void *), void *argument, double min_time, int least,
+                     qb_time *time)
+{
+    static double samples[MOST_SAMPLES];
+    long count = 0;
+    work(argument);
+    double start = now(), from = start, to;
+    do {
+        work(argument);
+        to = now();
+        samples[count++] = to - from;
+        from = to;
+    } while (count < MOST_SAMPLES && (count < least || to - start < min_time));
+    summarise(samples, count, 1, time);
+}

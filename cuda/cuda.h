@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the CUDA backend share. */
+#ifndef LB_CUDA_H
+#define LB_CUDA_H
+
+#include <pthread.h>
+#include <string.h>
+
+#include "backend.h"
+#include "loader.h"
+
+/* ---- Devices (device.c) ---------------------------------------------------------------------- */
+
+lb_status lb_cuda_devices(lb_device_info *infos, size_t capacity, size_t *count);
+/* Fills everything but index and selector. */
+lb_status lb_cuda_describe(const lb_cu *cu, CUdevice device, lb_device_info *info);
+
+/* ---- Contexts (driver.c) --------------------------------------------------------------------- */
+
+typedef struct lb_cuda_module lb_cuda_module;
+
+typedef struct lb_cuda_context {
+    const lb_cu *cu;
+    CUdevice device;
+    CUcontext context;
+    int retained;         /* the primary context's count is up by one of ours */
+    int pageable;         /* the device reads any host memory */
+    CUstream stream;      /* what NULL streams mean; ordered with the driver's default stream */
+    pthread_mutex_t lock; /* guards modules; taken when plans are made, never by runs */
+    lb_cuda_module *modules;
+} lb_cuda_context;
+
+static inline lb_cuda_context *lb_cuda_of(const lb_context *context)
+{
+    return context->impl;
+}
+
+static inline CUstream lb_cuda_stream_of(const lb_context *context, lb_stream stream)
+{
+    return stream ? stream : lb_cuda_of(context)->stream;
+}
+
+/* An address as a pointer, which is as wide. */
+static inline void *lb_cuda_pointer(CUdeviceptr address)
+{
+    void *pointer;
+    memcpy(&pointer, &address, sizeof pointer);
+    return pointer;
+}
+
+/* Every call into the driver stands between these two, so that the thread's current context is
+   afterwards what it was. */
+static inline lb_status lb_cuda_enter(const lb_cuda_context *c)
+{
+    const lb_cu *cu = c->cu;
+    return LB_CU(cuCtxPushCurrent, c->context);
+}
+static inline void lb_cuda_leave(const lb_cuda_context *c)
+{
+    CUcontext popped;
+    c->cu->cuCtxPopCurrent(&popped);
+}
+
+/* ---- Modules (module.c) ---------------------------------------------------------------------- */
+
+/* True if this library was built with nvcc. */
+bool lb_cuda_has_kernels(void);
+/* Entry `name` of the named embedded fat binary, ready to launch; entered contexts only. Loaded
+   once per context, and owned by it. */
+lb_status lb_cuda_function_get(lb_cuda_context *c, const char *image, const char *name,
+                               CUfunction *function);
+void lb_cuda_modules_unload(lb_cuda_context *c);
+
+/* ---- Rows (kernels.def, kernels.c) ----------------------------------------------------------- */
+
+#define LB_CUDA_PASSES 3
+
+/* One launch of ceil(m / tile_m) * ceil(n / tile_n) * batch blocks in grid.x, n's tiles fastest
+   (common.cuh, lb_tile_of); a tile of 0: the whole extent. */
+typedef struct lb_cuda_pass {
+    const char *entry;
+    int tile_m, tile_n;
+    int threads;
+    int shared_bytes; /* dynamic; more than 48 KiB is asked for at plan time */
+} lb_cuda_pass;
+
+typedef struct lb_cuda_row {
+    const char *image; /* "gemm_any.fatbin" */
+    lb_cuda_pass passes[LB_CUDA_PASSES];
+    double rate; /* giga-operations per second and multiprocessor; for the cost */
+    /* Appended to every entry's name: the variant that the problem needs. NULL = none. */
+    void (*variant)(const lb_problem *p, char *suffix, size_t capacity);
+    /* Sets kargs.tail and kargs.ws at plan time. NULL = nothing to set. */
+    void (*prepare)(lb_plan *plan);
+} lb_cuda_row;
+
+/* Blocks of a pass. */
+uint64_t lb_cuda_blocks(const lb_cuda_pass *pass, int64_t m, int64_t n, int64_t batch);
+
+extern const lb_kernel lb_cuda_rows[];
+extern const size_t lb_cuda_row_count;
+
+/* ---- Plans and runs (run.c) ------------------------------------------------------------------ */
+
+lb_status lb_cuda_plan_open(lb_plan *plan);
+void lb_cuda_plan_close(lb_plan *plan);
+lb_status lb_cuda_run(const lb_plan *plan, const lb_args *args, const lb_kargs *kargs,
+                      const lb_sizes *sizes, lb_stream stream);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rows of kernels.def as data, and what the rows of one .cu file share. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cuda.h"
+#include "types.h"
+
+/* ---- Launches -------------------------------------------------------------------------------- */
+
+static uint64_t tiles(int64_t extent, int tile)
+{
+    return tile ? (uint64_t)((extent + tile - 1) / tile) : 1;
+}
+
+uint64_t lb_cuda_blocks(const lb_cuda_pass *pass, int64_t m, int64_t n, int64_t batch)
+{
+    return tiles(m, pass->tile_m) * tiles(n, pass->tile_n) * (uint64_t)batch;
+}
+
+/* A grid has at most 2^31 - 1 blocks. */
+static bool accept(const lb_kernel *kernel, const lb_problem *p, const lb_device *device, char *why,
+                   size_t capacity)
+{
+    const lb_cuda_row *row = kernel->impl;
+    (void)device;
+    for (int i = 0; i < LB_CUDA_PASSES && row->passes[i].entry; i++) {
+        uint64_t blocks = lb_cuda_blocks(&row->passes[i], p->m, p->n, p->batch);
+        if (blocks > INT32_MAX) {
+            snprintf(why, capacity, "%" PRIu64 " tiles are more than a grid's %d", blocks,
+                     INT32_MAX);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- Cost ------------------------------------------------------------------------------------ */
+
+/* Seconds: arithmetic padded to whole tiles, in waves of one tile per multiprocessor, or the
+   weights' way through memory, whichever is longer; plus the launches. The last pass does the
+   arithmetic. */
+static double cost(const lb_kernel *kernel, const lb_problem *p, const lb_device *device)
+{
+    const lb_cuda_row *row = kernel->impl;
+    int last = 0;
+    while (last + 1 < LB_CUDA_PASSES && row->passes[last + 1].entry)
+        last++;
+    const lb_cuda_pass *pass = &row->passes[last];
+    double units = device->info.compute_units > 0 ? device->info.compute_units : 1;
+    double blocks = (double)lb_cuda_blocks(pass, p->m, p->n, p->batch);
+    double waves = blocks > units ? blocks / units : 1;
+    double per_tile = 2.0 * pass->tile_m * pass->tile_n * (double)p->k;
+    double arithmetic = waves * per_tile / (row->rate * 1e9);
+    double bytes = (double)p->n * (double)p->k * lb_type_bits(p->b.type) / 8 * (double)p->batch;
+    double memory = bytes / 1e12;
+    return (arithmetic > memory ? arithmetic : memory) + 3e-6 * (last + 1);
+}
+
+/* ---- Families -------------------------------------------------------------------------------- */
+
+#define FAMILY_any(tile_m, tile_n, threads, shared)                                                \
+    .image = "gemm_any.fatbin", .passes = {{"gemm_any", tile_m, tile_n, threads, shared}}
+
+/* ---- Rows ------------------------------------------------------------------------------------ */
+
+const lb_kernel lb_cuda_rows[] = {
+#define LB_KERNEL(kernel, family, eats, text, a, b, d, least, most, marks, words, tile_m, tile_n,  \
+                  threads, shared, gops)                                                           \
+    {.name = #kernel,                                                                              \
+     .layout = #eats,                                                                              \
+     .summary = text,                                                                              \
+     .a_types = a,                                                                                 \
+     .b_types = b,                                                                                 \
+     .d_types = d,                                                                                 \
+     .caps = LB_CAP_ALL,                                                                           \
+     .flags = LB_ROW_BATCH_INVARIANT | marks,                                                      \
+     .m_min = least,                                                                               \
+     .m_max = most,                                                                                \
+     .needs = words,                                                                               \
+     .accept = accept,                                                                             \
+     .cost = cost,                                                                                 \
+     .impl =                                                                                       \
+         &(const lb_cuda_row){FAMILY_##family(tile_m, tile_n, threads, shared), .rate = gops}},
+#include "kernels.def"
+#undef LB_KERNEL
+};
+const size_t lb_cuda_row_count = sizeof lb_cuda_rows / sizeof *lb_cuda_rows;

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Plans and runs. The driver copies a launch's arguments when it is called, so a plan is immutable
+ * and any number of threads may run it. A run is pointer checks and launches: no allocation, no
+ * lock, no wait, and nothing that a stream capture forbids.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cuda.h"
+#include "status.h"
+#include "weights.h"
+
+typedef struct plan_impl {
+    CUfunction functions[LB_CUDA_PASSES];
+} plan_impl;
+
+/* ---- Plans ----------------------------------------------------------------------------------- */
+
+#define STATIC_SHARED_LIMIT (48 * 1024) /* beyond it a kernel must ask */
+
+static lb_status open_pass(lb_cuda_context *c, const lb_cuda_row *row, const lb_cuda_pass *pass,
+                           const char *suffix, CUfunction *function)
+{
+    const lb_cu *cu = c->cu;
+    char name[128];
+    int threads;
+    snprintf(name, sizeof name, "%s%s", pass->entry, suffix);
+    LB_TRY(lb_cuda_function_get(c, row->image, name, function));
+    LB_TRY(LB_CU(cuFuncGetAttribute, &threads, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK, *function));
+    if (threads < pass->threads)
+        return lb_fail(LB_INTERNAL, "kernel %s is launched with %d threads, its code allows %d",
+                       name, pass->threads, threads);
+    if (pass->shared_bytes > STATIC_SHARED_LIMIT)
+        LB_TRY(LB_CU(cuFuncSetAttribute, *function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                     pass->shared_bytes));
+    return LB_OK;
+}
+
+lb_status lb_cuda_plan_open(lb_plan *plan)
+{
+    const lb_cuda_row *row = plan->row->impl;
+    lb_cuda_context *c = lb_cuda_of(plan->context);
+    char suffix[64] = "";
+    if (row->variant)
+        row->variant(&plan->problem, suffix, sizeof suffix);
+    if (row->prepare)
+        row->prepare(plan);
+    plan_impl *impl = calloc(1, sizeof *impl);
+    if (!impl)
+        return lb_fail(LB_OUT_OF_MEMORY, "no memory for a plan");
+    int count = 0;
+    lb_status status = lb_cuda_enter(c);
+    if (status == LB_OK) {
+        for (; status == LB_OK && count < LB_CUDA_PASSES && row->passes[count].entry; count++)
+            status = open_pass(c, row, &row->passes[count], suffix, &impl->functions[count]);
+        lb_cuda_leave(c);
+    }
+    if (status != LB_OK) {
+        free(impl);
+        return status;
+    }
+    plan->impl = impl;
+    plan->launches = count;
+    return LB_OK;
+}
+
+void lb_cuda_plan_close(lb_plan *plan)
+{
+    free(plan->impl);
+    plan->impl = NULL;
+}
+
+/* ---- Checks ---------------------------------------------------------------------------------- */
+
+/*
+ * What the driver knows of an address, in one query (a look-up on the host, also during capture).
+ * Memory it does not know is a host pointer, which would fault on the device and take the whole
+ * context with it. Ranges are known of plain allocations only: pooled and mapped memory may go on
+ * behind the piece that the driver names.
+ */
+static lb_status check_pointer(const lb_cuda_context *c, const char *name, lb_ptr pointer,
+                               uint64_t bytes)
+{
+    if (bytes == 0)
+        return LB_OK;
+    uint64_t type = 0, managed = 0, device = 0, plain = 0, from = 0, size = 0;
+    int attributes[] = {
+        CU_POINTER_ATTRIBUTE_MEMORY_TYPE,      CU_POINTER_ATTRIBUTE_IS_MANAGED,
+        CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL,   CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE,
+        CU_POINTER_ATTRIBUTE_RANGE_START_ADDR, CU_POINTER_ATTRIBUTE_RANGE_SIZE};
+    void *values[] = {&type, &managed, &device, &plain, &from, &size};
+    uint64_t base = (uintptr_t)pointer.base, at = base + pointer.offset;
+    LB_TRY(lb_cuda_check_of(c->cu->cuPointerGetAttributes(6, attributes, values, base),
+                            "cuPointerGetAttributes", name));
+    if ((unsigned)type == 0 && !c->pageable)
+        return lb_fail(LB_INVALID_ARGUMENT,
+                       "lb_run: %s, 0x%" PRIx64 ", is host memory; this device reads memory of "
+                       "lb_memory_alloc or cudaMalloc",
+                       name, base);
+    if ((unsigned)type == CU_MEMORYTYPE_DEVICE && !managed && (int)device != c->device)
+        return lb_fail(LB_INVALID_ARGUMENT,
+                       "lb_run: %s is memory of CUDA device %d, the plan's device is %d", name,
+                       (int)device, c->device);
+    if ((unsigned)plain && size && (at - from > size || bytes > size - (at - from)))
+        return lb_fail(LB_INVALID_ARGUMENT,
+                       "lb_run: %s needs %" PRIu64 " bytes from 0x%" PRIx64
+                       ", its allocation has %" PRIu64 " from 0x%" PRIx64,
+                       name, bytes, at, size, from);
+    return LB_OK;
+}
+
+static lb_status check_pointers(const lb_plan *plan, const lb_args *args, const lb_sizes *sizes)
+{
+    const lb_cuda_context *c = lb_cuda_of(plan->context);
+    LB_TRY(check_pointer(c, "a", args->a, sizes->a));
+    LB_TRY(check_pointer(c, "a_scale", args->a_scale, sizes->a_scale));
+    LB_TRY(check_pointer(c, "a_zero", args->a_zero, sizes->a_zero));
+    LB_TRY(check_pointer(c, "d", args->d, sizes->d));
+    LB_TRY(check_pointer(c, "d_scale", args->d_scale, sizes->d_scale));
+    LB_TRY(check_pointer(c, "d_zero", args->d_zero, sizes->d_zero));
+    LB_TRY(check_pointer(c, "bias", args->bias, sizes->bias));
+    LB_TRY(check_pointer(c, "residual", args->residual, sizes->residual));
+    LB_TRY(check_pointer(c, "residual_scale", args->residual_scale, sizes->residual_scale));
+    LB_TRY(check_pointer(c, "residual_zero", args->residual_zero, sizes->residual_zero));
+    LB_TRY(check_pointer(c, "random", args->random, sizes->random));
+    return check_pointer(c, "workspace", args->workspace, plan->workspace_bytes);
+}
+
+/* Why a launch failed, where it is the stream's fault; asked afterwards, so that runs which work do
+   not pay for it. */
+static lb_status launch_failed(const lb_cuda_context *c, CUresult result, const char *entry,
+                               CUstream stream)
+{
+    CUcontext owner = NULL;
+    if (result == CUDA_ERROR_INVALID_HANDLE &&
+        c->cu->cuStreamGetCtx(stream, &owner) == CUDA_SUCCESS && owner != c->context)
+        return lb_fail(LB_INVALID_ARGUMENT,
+                       "lb_run: the stream is a CUstream of another CUcontext");
+    return lb_cuda_check_of(result, "cuLaunchKernel", entry);
+}
+
+/* ---- Runs ------------------------------------------------------------------------------------ */
+
+static lb_status launch(const lb_plan *plan, void **parameters, const lb_kargs *kargs,
+                        CUstream stream)
+{
+    const lb_cuda_context *c = lb_cuda_of(plan->context);
+    const plan_impl *impl = plan->impl;
+    const lb_cuda_row *row = plan->row->impl;
+    for (int i = 0; i < plan->launches; i++) {
+        const lb_cuda_pass *pass = &row->passes[i];
+        uint64_t blocks = lb_cuda_blocks(pass, kargs->m, kargs->n, kargs->batch);
+        CUresult result = c->cu->cuLaunchKernel(
+            impl->functions[i], (unsigned)blocks, 1, 1, (unsigned)pass->threads, 1, 1,
+            (unsigned)pass->shared_bytes, stream, parameters, NULL);
+        if (result != CUDA_SUCCESS)
+            return launch_failed(c, result, pass->entry, stream);
+    }
+    return LB_OK;
+}
+
+lb_status lb_cuda_run(const lb_plan *plan, const lb_args *args, const lb_kargs *kargs,
+                      const lb_sizes *sizes, lb_stream stream)
+{
+    const lb_cuda_context *c = lb_cuda_of(plan->context);
+    lb_kargs copy = *kargs; /* launches take pointers to writable arguments */
+    void *pointers[LB_PTR_COUNT] = {
+        [LB_PTR_A] = args->a.base,
+        [LB_PTR_W] = args->weights->memory.base,
+        [LB_PTR_D] = args->d.base,
+        [LB_PTR_A_SCALE] = args->a_scale.base,
+        [LB_PTR_A_ZERO] = args->a_zero.base,
+        [LB_PTR_BIAS] = args->bias.base,
+        [LB_PTR_RESIDUAL] = args->residual.base,
+        [LB_PTR_RESIDUAL_SCALE] = args->residual_scale.base,
+        [LB_PTR_D_SCALE] = args->d_scale.base,
+        [LB_PTR_D_ZERO] = args->d_zero.base,
+        [LB_PTR_WORKSPACE] = args->workspace.base,
+        [LB_PTR_RESIDUAL_ZERO] = args->residual_zero.base,
+        [LB_PTR_RANDOM] = args->random.base,
+    };
+    void *parameters[LB_PTR_COUNT + 1];
+    for (int i = 0; i < LB_PTR_COUNT; i++)
+        parameters[i] = &pointers[i];
+    parameters[LB_PTR_COUNT] = &copy;
+
+    LB_TRY(lb_cuda_enter(c));
+    lb_status status = check_pointers(plan, args, sizes);
+    if (status == LB_OK)
+        status = launch(plan, parameters, kargs, lb_cuda_stream_of(plan->context, stream));
+    lb_cuda_leave(c);
+    return status;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Checkpoint files: a table of tensors over bytes that are only read (mapped, or a test's). Every
+ * count, length and offset is bounded before it is used. */
+#ifndef LB_FILE_H
+#define LB_FILE_H
+
+#include "lowbit/lowbit.h"
+
+#define LB_FILE_RANK 4
+
+typedef struct lb_file_tensor {
+    char *name;         /* owned */
+    const char *type;   /* static, or the file's own text in `name`'s allocation */
+    const char *format; /* NULL: not one tensor by itself */
+    int32_t rank;
+    int64_t shape[LB_FILE_RANK]; /* outermost first */
+    uint64_t offset, bytes;      /* in the file */
+} lb_file_tensor;
+
+struct lb_file {
+    const char *kind; /* "gguf", "safetensors" */
+    uint8_t *data;    /* never written */
+    uint64_t bytes;
+    int mapped;
+    lb_file_tensor *tensor;
+    size_t count;
+};
+
+/* Reads the table; *out keeps `data`, which must outlive it. Not mapped: lb_file_close leaves
+   `data` alone. */
+lb_status lb_file_parse(const void *data, uint64_t bytes, lb_file **out);
+lb_status lb_gguf_parse(lb_file *file);
+lb_status lb_safetensors_parse(lb_file *file);
+
+/* The tensor called by this name, or prefix + suffix; NULL if there is none. */
+const lb_file_tensor *lb_file_lookup(const lb_file *file, const char *prefix, const char *suffix);
+
+#endif

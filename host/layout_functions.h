@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bit functions of layouts.def, one or two lines each: (n, k) of a weight matrix padded to
+ * n_pad x k_pad -> absolute bit offset of its field of `bits` bits. Every one is a bijection onto
+ * [0, n_pad * k_pad * bits).
+ */
+#ifndef LB_LAYOUT_FUNCTIONS_H
+#define LB_LAYOUT_FUNCTIONS_H
+
+#include <stdint.h>
+
+#define LB_BIT_FUNCTION(name)                                                                      \
+    static uint64_t lb_layout_##name##_bit(uint64_t n, uint64_t k, uint64_t n_pad, uint64_t k_pad, \
+                                           uint64_t bits)
+
+LB_BIT_FUNCTION(rows)
+{
+    (void)n_pad;
+    return (n * k_pad + k) * bits;
+}
+
+/* Quads (or pairs) of k of 64 columns side by side; narrow fields of the next quads above each
+ * other. */
+static inline uint64_t lb_panel64_bit(uint64_t n, uint64_t k, uint64_t k_pad, uint64_t bits,
+                                      uint64_t together)
+{
+    uint64_t fields = 8 / bits, quad = k / together;
+    uint64_t line = n / 64 * (k_pad / together / fields) + quad / fields;
+    return 8 * ((line * 64 + n % 64) * together + k % together) + bits * (quad % fields);
+}
+
+LB_BIT_FUNCTION(panel64x4)
+{
+    (void)n_pad;
+    return lb_panel64_bit(n, k, k_pad, bits, 4);
+}
+
+LB_BIT_FUNCTION(panel64x2)
+{
+    (void)n_pad;
+    return lb_panel64_bit(n, k, k_pad, bits, 2);
+}
+
+LB_BIT_FUNCTION(panel64w)
+{
+    (void)n_pad, (void)bits;
+    return 32 * ((n / 64 * (k_pad / 32) + k / 32) * 64 + n % 64) + k % 32;
+}
+
+LB_BIT_FUNCTION(panel64h)
+{
+    (void)n_pad;
+    uint64_t fields = 32 / bits, field = k % fields;
+    return 32 * ((n / 64 * (k_pad / fields) + k / fields) * 64 + n % 64) + 16 * (field & 1) +
+           bits * (field >> 1);
+}
+
+#endif

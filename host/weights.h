@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The packed weights blob: header | codes | scale | zero | sum, each section 64-byte aligned. All
+ * fields little endian. One form in memory, on disk and on the device.
+ *
+ *   codes  [batch] matrices in the named layout (extent.bytes each)
+ *   scale  f32 [batch][groups][n_pad], 1 beyond n         (only if the problem has B scales)
+ *   zero   s32 [batch][groups][n_pad], 0 beyond n         (only if the problem has B zero points)
+ *   sum    s32 [batch][groups][n_pad], sum of B's values over each group of k (always)
+ *
+ * Scales and zero points of coarser granularity are expanded, so that kernels know one form.
+ */
+#ifndef LB_WEIGHTS_H
+#define LB_WEIGHTS_H
+
+#include "backend.h"
+#include "layout.h"
+
+#define LB_BLOB_MAGIC 0x3157424Cu /* "LBW1" */
+#define LB_BLOB_VERSION 1u
+#define LB_BLOB_HEADER_BYTES 256u
+
+typedef struct lb_blob_header {
+    uint32_t magic, version;
+    uint64_t checksum; /* XXH3-64 of everything after this field */
+    uint64_t bytes;    /* of the whole blob */
+    char layout[32];
+    int32_t type; /* of B */
+    int32_t has_scale, has_zero, reserved0;
+    int64_t n, k, batch;
+    int64_t groups, group;
+    int64_t n_pad, k_pad;
+    uint64_t codes, scale, zero, sum; /* byte offsets; 0 = absent */
+    uint64_t codes_batch, meta_batch; /* bytes from batch to batch */
+    uint8_t reserved[80];
+} lb_blob_header;
+_Static_assert(sizeof(lb_blob_header) == LB_BLOB_HEADER_BYTES, "the blob header is 256 bytes");
+
+struct lb_weights {
+    lb_context *context;
+    const lb_layout *layout;
+    lb_ptr memory;
+    int owned;
+    lb_blob_header header;
+};
+
+/* Header (without checksum) of the blob that a row of this layout needs for a problem. */
+lb_status lb_blob_plan(const lb_problem *p, const lb_layout *layout, lb_blob_header *header);
+/* Packs canonical weights into the blob (header.bytes long). Allocates one row of scratch. */
+lb_status lb_blob_pack(const lb_problem *p, const lb_blob_header *header,
+                       const lb_weights_source *source, void *blob);
+/* Checks a blob against the header that is expected. */
+lb_status lb_blob_check(const lb_blob_header *expected, const void *blob, size_t bytes);
+
+#endif

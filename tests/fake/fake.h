@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a test sees and steers of the fake CUDA driver (cuda.c). Found by dlsym("fake_cuda_state").
+ */
+#ifndef FAKE_H
+#define FAKE_H
+
+#include <stddef.h>
+
+#include "lowbit/lowbit.h"
+
+#include "kernel_abi.h"
+
+/* One launch, with its arguments unpacked. */
+typedef struct fake_launch {
+    char name[64];
+    unsigned grid[3], block[3], shared_bytes;
+    void *stream;
+    void *pointer[LB_PTR_COUNT];
+    lb_kargs kargs;
+} fake_launch;
+
+typedef struct fake_cuda {
+    /* Set by the test. Calls are counted from 1; looking up entry points is not counted. */
+    long calls, fail_at;
+    int fail_with;
+    /* Not by the test. */
+    const char *failed; /* the call that failed so; NULL: none yet */
+    int failed_release; /* it gave something back, which it did nevertheless */
+    int depth;          /* of this thread's stack of contexts */
+    int retains, streams, events, modules, allocations; /* alive */
+    int launches, runs_kernels;
+    fake_launch last;
+} fake_cuda;
+
+typedef fake_cuda *fake_cuda_state_fn(void);
+/* A context of device `device` that is not its primary one. */
+typedef void *fake_cuda_other_context_fn(int device);
+
+/* The device's code of a kernel, run on the host (device.cc); 0 = not known. */
+int fake_device_run(const char *name, unsigned blocks, unsigned threads, void **parameters);
+
+#endif

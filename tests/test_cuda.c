@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The CUDA backend on a fake driver (tests/fake): devices, contexts, memory, launches, every error
+ * path, and what the kernels compute that can run without a device. Each test is a process of its
+ * own, so each loads the driver anew, with its own settings.
+ */
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "case.h"
+#include "cuda.h"
+#include "embedded.h"
+#include "fake/fake.h"
+#include "lines.h"
+#include "problem.h"
+
+/* In place of the fat binaries, so that these tests need no nvcc. */
+const lb_embedded lb_cuda_images[] = {
+    {"gemm_any.fatbin", (const unsigned char *)"fake", 4},
+    {"broken.fatbin", (const unsigned char *)"broken", 6},
+};
+const size_t lb_cuda_image_count = 2;
+
+static void *fake_library;
+
+/* Puts the fake driver, with these settings, where dlopen("libcuda.so.1") finds it: a library that
+   is loaded already is found by its SONAME. */
+static fake_cuda *install(const char *settings)
+{
+    fake_cuda_state_fn *state;
+    setenv("LB_FAKE_CUDA", settings, 1);
+    fake_library = dlopen(FAKE_CUDA, RTLD_NOW | RTLD_LOCAL);
+    cr_assert(fake_library, "%s", dlerror());
+    void *symbol = dlsym(fake_library, "fake_cuda_state");
+    memcpy(&state, &symbol, sizeof symbol);
+    return state();
+}
+
+static void *other_context(int device)
+{
+    fake_cuda_other_context_fn *make;
+    void *symbol = dlsym(fake_library, "fake_cuda_other_context");
+    memcpy(&make, &symbol, sizeof symbol);
+    return make(device);
+}
+
+static lb_context *open_context(const char *device)
+{
+    lb_context *context = NULL;
+    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
+    desc.device = device;
+    cr_assert_eq(lb_context_create(&desc, &context), LB_OK, "%s", lb_last_error());
+    return context;
+}
+
+static int alive(const fake_cuda *f)
+{
+    return f->retains + f->streams + f->events + f->modules + f->allocations;
+}
+
+#define expect_error(call, status, part)                                                           \
+    do {                                                                                           \
+        lb_status status_ = (call);                                                                \
+        cr_expect_eq(status_, status, "%s gave %s", #call, lb_status_string(status_));             \
+        cr_expect(strstr(lb_last_error(), part), "'%s' does not say '%s'", lb_last_error(), part); \
+    } while (0)
+
+/* ---- Devices --------------------------------------------------------------------------------- */
+
+Test(devices, are_listed_first_and_in_the_drivers_order)
+{
+    lb_device_info infos[8] = {LB_DEVICE_INFO_INIT};
+    size_t count;
+    install("devices=2");
+    cr_assert_eq(lb_devices(infos, 8, &count), LB_OK);
+    cr_assert_geq(count, 3);
+    for (int i = 0; i < 2; i++) {
+        char selector[24];
+        snprintf(selector, sizeof selector, "cuda:%d", i);
+        cr_expect_str_eq(infos[i].backend, "cuda");
+        cr_expect_str_eq(infos[i].selector, selector);
+        cr_expect_eq(infos[i].index, i);
+        cr_expect_eq(infos[i].compute_units, 100);
+    }
+    cr_expect_str_eq(infos[1].name, "Fake GPU 1");
+    cr_expect_str_eq(lb_backend_note("cuda"), "");
+}
+
+typedef struct level {
+    char settings[16], words[64];
+} level;
+
+ParameterizedTestParameters(devices, have_a_word_per_level)
+{
+    static level levels[] = {
+        {"sm=70", "gpu cuda"},
+        {"sm=75", "gpu cuda sm75"},
+        {"sm=87", "gpu cuda sm75 sm80 sm86"},
+        {"sm=90", "gpu cuda sm75 sm80 sm86 sm89 sm90 sm90a"},
+        {"sm=121", "gpu cuda sm75 sm80 sm86 sm89 sm90 sm100 sm120 sm121a"},
+    };
+    return cr_make_param_array(level, levels, sizeof levels / sizeof *levels);
+}
+
+ParameterizedTest(level *l, devices, have_a_word_per_level)
+{
+    lb_device_info info = LB_DEVICE_INFO_INIT;
+    install(l->settings);
+    lb_context *context = open_context("cuda");
+    lb_context_info(context, &info);
+    cr_expect_str_eq(info.features, l->words);
+    lb_context_destroy(context);
+}
+
+typedef struct absence {
+    char settings[24], note[48];
+} absence;
+
+ParameterizedTestParameters(devices, are_absent_for_a_reason)
+{
+    static absence cases[] = {
+        {"devices=0", "finds no device"},
+        {"init=100", "CUDA_ERROR_NO_DEVICE (100)"},
+        {"lacks=cuMemAlloc", "lacks cuMemAlloc of CUDA 3.2"},
+        {"none", "no CUDA driver"},
+    };
+    return cr_make_param_array(absence, cases, sizeof cases / sizeof *cases);
+}
+
+ParameterizedTest(absence *a, devices, are_absent_for_a_reason)
+{
+    lb_context *context = NULL;
+    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
+    desc.device = "cuda";
+    if (strcmp(a->settings, "none") != 0) {
+        install(a->settings);
+    } else {
+        void *real = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+        if (real)
+            cr_skip_test("a driver is installed here");
+    }
+    cr_expect(strstr(lb_backend_note("cuda"), a->note), "%s", lb_backend_note("cuda"));
+    expect_error(lb_context_create(&desc, &context), LB_NO_DEVICE, a->note);
+    cr_expect_null(context);
+    desc.device = "auto";
+    cr_expect_eq(lb_context_create(&desc, &context), LB_OK, "others are still there");
+    lb_context_destroy(context);
+}
+
+/* ---- Contexts -------------------------------------------------------------------------------- */
+
+Test(context, retains_the_primary_context_and_gives_it_back)
+{
+    fake_cuda *f = install("devices=2");
+    lb_context *context = open_context("cuda:1");
+    cr_expect_eq(f->retains, 1);
+    cr_expect_eq(lb_cuda_of(context)->device, 1);
+    lb_context_destroy(context);
+    cr_expect_eq(alive(f), 0);
+    cr_expect_eq(f->depth, 0);
+}
+
+Test(context, leaves_the_callers_current_context_alone)
+{
+    fake_cuda *f = install("devices=2");
+    const lb_cu *cu = lb_cuda_load();
+    CUcontext mine, now = NULL;
+    cu->cuDevicePrimaryCtxRetain(&mine, 1);
+    cu->cuCtxPushCurrent(mine);
+    lb_context *context = open_context("cuda:0");
+    lb_ptr memory;
+    cr_assert_eq(lb_memory_alloc(context, 64, &memory), LB_OK);
+    cr_expect_eq(f->depth, 1);
+    lb_memory_free(context, memory);
+    lb_context_destroy(context);
+    cu->cuCtxPopCurrent(&now);
+    cr_expect_eq(now, mine);
+    cr_expect_eq(f->depth, 0);
+}
+
+Test(context, adopts_the_callers)
+{
+    fake_cuda *f = install("devices=2");
+    const lb_cu *cu = lb_cuda_load();
+    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
+    lb_context *context = NULL;
+    CUcontext mine;
+    desc.device = "cuda";
+    desc.native_device = (void *)2; /* device 1 */
+
+    cu->cuDevicePrimaryCtxRetain(&mine, 1);
+    desc.native_context = mine;
+    cr_assert_eq(lb_context_create(&desc, &context), LB_OK, "%s", lb_last_error());
+    cr_expect_eq(lb_cuda_of(context)->context, mine);
+    cr_expect_eq(f->retains, 2, "a primary context is retained");
+    lb_context_destroy(context);
+
+    desc.native_context = other_context(1);
+    cr_assert_eq(lb_context_create(&desc, &context), LB_OK, "%s", lb_last_error());
+    cr_expect_eq((void *)lb_cuda_of(context)->context, desc.native_context);
+    lb_context_destroy(context);
+
+    desc.native_context = other_context(0);
+    expect_error(lb_context_create(&desc, &context), LB_INVALID_ARGUMENT, "of CUDA device 0");
+    cr_expect_eq(f->retains, 1);
+    cr_expect_eq(f->streams, 0);
+}
+
+Test(context, works_without_the_optional_entry_points)
+{
+    install("lacks=cuFuncLoad");
+    lb_context *context = open_context("cuda");
+    lb_problem p;
+    lb_plan *plan;
+    cr_assert_eq(lb_problem_parse("s8*s8->s32 m4 n16 k32", &p), LB_OK);
+    cr_assert_eq(lb_plan_create(context, &p, NULL, &plan), LB_OK, "%s", lb_last_error());
+    lb_plan_destroy(plan);
+    lb_context_destroy(context);
+}
+
+/* ---- Memory, streams, events ----------------------------------------------------------------- */
+
+Test(memory, goes_there_and_back_from_an_offset)
+{
+    install("devices=1");
+    lb_context *context = open_context("cuda");
+    lb_ptr memory, inside;
+    char back[8] = "";
+    cr_assert_eq(lb_memory_alloc(context, 100, &memory), LB_OK);
+    cr_expect_eq((size_t)memory.base % 256, 0);
+    inside = (lb_ptr){memory.base, 92};
+    cr_expect_eq(lb_memory_write(context, inside, "lowbits", 8, NULL), LB_OK);
+    cr_expect_eq(lb_memory_read(context, back, inside, 8, NULL), LB_OK);
+    cr_expect_str_eq(back, "lowbits");
+    expect_error(lb_memory_write(context, inside, "lowbits!", 9, NULL), LB_DRIVER,
+                 "cuMemcpyHtoDAsync failed with CUDA_ERROR_INVALID_VALUE (1)");
+    lb_memory_free(context, memory);
+    expect_error(lb_memory_alloc(context, (size_t)1 << 40, &memory), LB_OUT_OF_MEMORY,
+                 "cuMemAlloc failed with CUDA_ERROR_OUT_OF_MEMORY (2)");
+    lb_context_destroy(context);
+}
+
+Test(events, measure_between_recorded_ones_only)
+{
+    install("devices=1");
+    lb_context *context = open_context("cuda");
+    lb_event *start, *end;
+    lb_stream stream;
+    double seconds = 0;
+    cr_assert_eq(lb_event_create(context, &start), LB_OK);
+    cr_assert_eq(lb_event_create(context, &end), LB_OK);
+    cr_assert_eq(lb_stream_create(context, LB_STREAM_OUT_OF_ORDER, &stream), LB_OK);
+    cr_expect_eq(lb_event_record(start, stream), LB_OK);
+    expect_error(lb_event_elapsed(start, end, &seconds), LB_INVALID_ARGUMENT, "never recorded");
+    cr_expect_eq(lb_event_record(end, NULL), LB_OK);
+    cr_expect_eq(lb_event_elapsed(start, end, &seconds), LB_OK);
+    cr_expect_float_eq(seconds, 1e-3, 1e-9);
+    lb_stream_destroy(context, stream);
+    lb_event_destroy(start);
+    lb_event_destroy(end);
+    lb_context_destroy(context);
+}
+
+/* ---- Plans and runs -------------------------------------------------------------------------- */
+
+#define LINE "s8.token*s4.channel->f16 m20 n300 k64 +bias"
+
+typedef struct product {
+    lb_context *context;
+    qb_inputs in;
+    qb_case c;
+} product;
+
+static lb_status product_open(product *x, const char *line)
+{
+    lb_problem p;
+    lb_plan_desc desc = LB_PLAN_DESC_INIT;
+    desc.kernel = "cuda_gemm_any";
+    lb_status status = lb_problem_parse(line, &p);
+    if (status == LB_OK)
+        status = qb_inputs_make(&p, QB_DATA_NORMAL, 1, &x->in);
+    if (status == LB_OK)
+        status = qb_case_open(x->context, &x->in, &desc, 0, &x->c);
+    return status;
+}
+
+static void product_close(product *x)
+{
+    qb_case_close(&x->c);
+    qb_inputs_free(&x->in);
+}
+
+static product open_product(const char *line)
+{
+    product x = {.context = open_context("cuda")};
+    cr_assert_eq(product_open(&x, line), LB_OK, "%s", lb_last_error());
+    x.c.args.weights = x.c.copy[0].weights;
+    x.c.args.a = x.c.copy[0].a;
+    x.c.args.d = x.c.copy[0].d;
+    return x;
+}
+
+static void close_product(product *x)
+{
+    product_close(x);
+    lb_context_destroy(x->context);
+}
+
+Test(run, launches_with_the_callers_pointers_and_stream)
+{
+    fake_cuda *f = install("devices=1");
+    product x = open_product(LINE);
+    lb_args args = x.c.args;
+    lb_stream stream;
+    args.m = 17;
+    cr_assert_eq(lb_stream_create(x.context, 0, &stream), LB_OK);
+    cr_assert_eq(lb_run(x.c.plan, &args, stream), LB_OK, "%s", lb_last_error());
+    const fake_launch *l = &f->last;
+    cr_expect_eq(f->launches, 1);
+    cr_expect_str_eq(l->name, "gemm_any");
+    cr_expect_eq(l->grid[0], 9, "3 x 3 tiles of 8 x 128");
+    cr_expect_eq(l->grid[1] * l->grid[2], 1);
+    cr_expect_eq(l->block[0], 128);
+    cr_expect_eq(l->stream, stream);
+    cr_expect_eq(l->pointer[LB_PTR_A], args.a.base);
+    cr_expect_eq(l->pointer[LB_PTR_D], args.d.base);
+    cr_expect_eq(l->pointer[LB_PTR_A_SCALE], args.a_scale.base);
+    cr_expect_eq(l->pointer[LB_PTR_BIAS], args.bias.base);
+    cr_expect_null(l->pointer[LB_PTR_RESIDUAL]);
+    cr_expect_eq(l->kargs.m, 17);
+    cr_expect_eq(l->kargs.n, 300);
+    cr_expect_eq(l->kargs.offset[LB_PTR_D], args.d.offset);
+    cr_expect_eq(lb_run(x.c.plan, &args, NULL), LB_OK);
+    cr_expect_eq(f->last.stream, lb_cuda_of(x.context)->stream);
+    lb_stream_destroy(x.context, stream);
+    close_product(&x);
+    cr_expect_eq(alive(f), 0);
+}
+
+Test(run, allocates_nothing)
+{
+    fake_cuda *f = install("devices=1");
+    product x = open_product(LINE);
+    int before = alive(f);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(lb_run(x.c.plan, &x.c.args, NULL), LB_OK);
+    cr_expect_eq(alive(f), before);
+    close_product(&x);
+}
+
+Test(run, refuses_memory_that_is_not_there)
+{
+    fake_cuda *f = install("devices=2");
+    product x = open_product(LINE);
+    lb_context *second = open_context("cuda:1");
+    lb_args args = x.c.args;
+    lb_ptr far;
+    static float host[64];
+    int launches = f->launches;
+
+    args.a_scale = (lb_ptr){host, 0};
+    expect_error(lb_run(x.c.plan, &args, NULL), LB_INVALID_ARGUMENT, "a_scale, 0x");
+
+    args = x.c.args;
+    args.a.offset += 1 << 20;
+    expect_error(lb_run(x.c.plan, &args, NULL), LB_INVALID_ARGUMENT, "lb_run: a needs 1280 bytes");
+
+    args = x.c.args;
+    cr_assert_eq(lb_memory_alloc(second, 1 << 20, &far), LB_OK);
+    args.a = far;
+    expect_error(lb_run(x.c.plan, &args, NULL), LB_INVALID_ARGUMENT, "of CUDA device 1");
+
+    cr_expect_eq(f->launches, launches);
+    lb_memory_free(second, far);
+    lb_context_destroy(second);
+    close_product(&x);
+}
+
+Test(run, refuses_the_stream_of_another_context)
+{
+    install("devices=2");
+    product x = open_product(LINE);
+    lb_context *second = open_context("cuda:1");
+    lb_stream stream;
+    cr_assert_eq(lb_stream_create(second, 0, &stream), LB_OK);
+    expect_error(lb_run(x.c.plan, &x.c.args, stream), LB_INVALID_ARGUMENT, "another CUcontext");
+    lb_stream_destroy(second, stream);
+    lb_context_destroy(second);
+    close_product(&x);
+}
+
+Test(plan, shares_modules_and_quotes_the_drivers_log)
+{
+    fake_cuda *f = install("devices=1");
+    product x = open_product(LINE);
+    lb_plan *plan;
+    CUfunction function;
+    cr_assert_eq(lb_plan_create(x.context, &x.in.problem, NULL, &plan), LB_OK);
+    cr_expect_eq(f->modules, 1);
+    lb_cuda_enter(lb_cuda_of(x.context));
+    expect_error(lb_cuda_function_get(lb_cuda_of(x.context), "broken.fatbin", "f", &function),
+                 LB_DRIVER, "which logged: fake: line 1: broken failed with CUDA_ERROR_INVALID");
+    lb_cuda_leave(lb_cuda_of(x.context));
+    lb_plan_destroy(plan);
+    close_product(&x);
+}
+
+/* ---- Every call fails once ------------------------------------------------------------------- */
+
+static lb_status everything(void)
+{
+    product x = {0};
+    qb_check check;
+    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
+    lb_stream stream = NULL;
+    lb_event *event[2] = {NULL, NULL};
+    double seconds;
+    desc.device = "cuda";
+    lb_status s = lb_context_create(&desc, &x.context);
+    if (s != LB_OK)
+        return s;
+    s = product_open(&x, "s8*s8->s32 m4 n16 k32");
+    if (s == LB_OK)
+        s = lb_stream_create(x.context, 0, &stream);
+    for (int i = 0; i < 2 && s == LB_OK; i++) {
+        s = lb_event_create(x.context, &event[i]);
+        if (s == LB_OK)
+            s = lb_event_record(event[i], stream);
+    }
+    if (s == LB_OK)
+        s = qb_case_check(&x.c, 0, 1, &check);
+    if (s == LB_OK)
+        s = lb_event_elapsed(event[0], event[1], &seconds);
+    if (s == LB_OK)
+        s = lb_stream_sync(x.context, stream);
+    lb_stream_destroy(x.context, stream);
+    lb_event_destroy(event[0]);
+    lb_event_destroy(event[1]);
+    product_close(&x);
+    lb_context_destroy(x.context);
+    return s;
+}
+
+/* What gives back cannot fail: there the failure is swallowed, also that of making the context
+   current or of the last wait. */
+static int may_be_swallowed(const fake_cuda *f)
+{
+    return f->failed_release || strcmp(f->failed, "cuCtxPushCurrent") == 0 ||
+           strcmp(f->failed, "cuStreamSynchronize") == 0;
+}
+
+Test(errors, of_every_call_are_reported_and_leave_nothing_behind)
+{
+    fake_cuda *f = install("devices=1");
+    long n = 0;
+    cr_assert_eq(everything(), LB_OK, "%s", lb_last_error());
+    cr_assert_eq(alive(f), 0);
+    do {
+        int memory = ++n % 2;
+        f->calls = 0;
+        f->fail_at = n;
+        f->fail_with = memory ? CUDA_ERROR_OUT_OF_MEMORY : 719;
+        f->failed = NULL;
+        lb_status status = everything();
+        if (!f->failed)
+            break;
+        if (status == LB_OK) {
+            cr_expect(may_be_swallowed(f), "failure %ld, of %s, is lost", n, f->failed);
+        } else {
+            cr_expect_eq(status, memory ? LB_OUT_OF_MEMORY : LB_DRIVER, "%ld: %s", n, f->failed);
+            cr_expect(strstr(lb_last_error(), f->failed), "'%s' of %s", lb_last_error(), f->failed);
+        }
+        cr_expect_eq(alive(f), 0, "failure %ld, of %s, leaks", n, f->failed);
+        cr_expect_eq(f->depth, 0);
+    } while (1);
+    cr_expect_gt(n, 60, "of the many calls only %ld were seen", n);
+}
+
+/* ---- What kernels compute -------------------------------------------------------------------- */
+
+ParameterizedTestParameters(kernels, compute_what_the_reference_says)
+{
+    static int data[] = {QB_DATA_NORMAL, QB_DATA_EXTREME};
+    return cr_make_param_array(int, data, 2);
+}
+
+ParameterizedTest(int *data, kernels, compute_what_the_reference_says)
+{
+    fake_cuda *f = install("devices=1");
+    lb_context *context = open_context("cuda");
+    lb_plan_desc desc = LB_PLAN_DESC_INIT;
+    qb_lines lines = {0};
+    char why[256];
+    if (!f->runs_kernels)
+        cr_skip_test("built without a C++ compiler");
+    desc.kernel = "cuda_gemm_any";
+    cr_assert(qb_lines_add_builtin(&lines, NULL, why, sizeof why), "%s", why);
+    for (size_t i = 0; i < lines.count; i++) {
+        lb_problem p;
+        qb_inputs in = {0};
+        qb_case c = {0};
+        qb_check check;
+        cr_assert_eq(lb_problem_parse(lines.line[i], &p), LB_OK, "%s", lb_last_error());
+        if (lb_problem_ops(&p) < 2e7) { /* on one core, interpreted element by element */
+            cr_assert_eq(qb_inputs_make(&p, *data, 1, &in), LB_OK);
+            cr_assert_eq(qb_case_open(context, &in, &desc, 0, &c), LB_OK, "%s", lb_last_error());
+            cr_assert_eq(qb_case_check(&c, 0, 1, &check), LB_OK, "%s", lb_last_error());
+            cr_expect(qb_check_passed(&check), "'%s': %llu wrong, %llu bytes outside of D",
+                      lines.line[i], (unsigned long long)check.report.wrong,
+                      (unsigned long long)check.touched);
+        }
+        qb_case_close(&c);
+        qb_inputs_free(&in);
+    }
+    qb_lines_free(&lines);
+    lb_context_destroy(context);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* qbench as a user calls it: exit codes, and output that programs can read. */
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define SMALL "--min-time 0 --repeat 1 --no-baseline "
+
+static char output[65536];
+
+/* Runs qbench with these arguments; its exit code, and what it printed in `output`. */
+static int qbench(const char *arguments)
+{
+    const char *program = getenv("LOWBIT_QBENCH");
+    char command[2048];
+    if (!program)
+        cr_skip_test("LOWBIT_QBENCH does not name the program");
+    snprintf(command, sizeof command, "'%s' %s 2>&1 </dev/null", program, arguments);
+    FILE *pipe = popen(command, "r");
+    cr_assert_not_null(pipe);
+    size_t bytes = fread(output, 1, sizeof output - 1, pipe);
+    output[bytes] = 0;
+    int status = pclose(pipe);
+    cr_assert(WIFEXITED(status), "qbench %s did not exit by itself", arguments);
+    return WEXITSTATUS(status);
+}
+
+static void expect(int code, const char *arguments, const char *part)
+{
+    int got = qbench(arguments);
+    cr_expect_eq(got, code, "qbench %s: exit code %d, expected %d\n%s", arguments, got, code,
+                 output);
+    cr_expect(strstr(output, part), "qbench %s: no '%s' in\n%s", arguments, part, output);
+}
+
+Test(qbench, usage_errors_exit_with_2_and_say_what_is_wrong)
+{
+    expect(2, "--bits 3", "1, 2, 4 and 8");
+    expect(2, "--no-such-option", "--no-such-option");
+    expect(2, "frobnicate", "'frobnicate' is no command");
+    expect(2, "-d ref 's8*s8->s32 m4 n4'", "k");
+    expect(2, "-d ref 's8*zz->s32 m4 n4 k4'", "zz");
+    expect(2, "-d ref 's8*s8->s32 m{1,2 n4 k4'", "braces do not match");
+    expect(2, "--suite /no/such/file.txt", "/no/such/file.txt");
+    expect(2, "--suite nonesuch", "no built-in suite 'nonesuch'");
+    expect(2, "--json /no/such/dir/x.json --csv /no/such/dir/x.csv -d ref 's8*s8->s32 m4 n4 k4'",
+           "cannot open /no/such/dir/x.csv");
+    expect(2, "--repeat 0 -d ref", "--repeat");
+    expect(2, "--m -1 --bits 8", "negative");
+    expect(2, "explain", "problem line");
+}
+
+Test(qbench, unsupported_exits_with_3_and_names_the_nearest_kernel)
+{
+    expect(3, "-d ref " SMALL "'f16*f16->f16 m4 n4 k64'", "ref_any");
+}
+
+Test(qbench, missing_device_exits_with_4)
+{
+    expect(4, "-d opencl:31 's8*s8->s32 m4 n4 k4'", "opencl:31");
+}
+
+Test(qbench, run_checks_and_exits_with_0)
+{
+    expect(0, "-d ref " SMALL "'s8.token*s4.channel->f16 m{1,3} n5 k7'", "exact");
+    expect(0, "-d ref " SMALL "'f16*s4.g32->f16 m3 n5 k70'", "within bound");
+}
+
+Test(qbench, check_counts_lines)
+{
+    expect(0, "check -d ref 's8*s8->s32 m{1..4} n{3,5} k7'", "8 lines, 16 checks: 16 exact");
+    expect(0, "check -d ref --kernel all 's8*s8->s32 m2 n3 k7'", "1 lines, 2 checks: 2 exact");
+    expect(0, "check -d ref --suite smoke", "0 wrong, 0 failed");
+}
+
+Test(qbench, explain_names_every_row)
+{
+    expect(0, "explain -d ref 's8*s8->s32 m4 n4 k4'", "chosen    ref_any");
+    expect(0, "explain -d ref 'f16*f16->f16 m4 n4 k4'", "no kernel accepts this problem");
+}
+
+Test(qbench, lists_devices_kernels_and_suites)
+{
+    expect(0, "devices", "ref ");
+    expect(0, "list -d ref", "ref_any");
+    expect(0, "list -d ref", "built-in suites:");
+    expect(0, "--help", "qbench --bits 4 --m 4096");
+}
+
+Test(qbench, json_is_one_object_with_a_result_per_line)
+{
+    json_error_t error;
+    cr_assert_eq(
+        qbench("-d ref " SMALL "--json - 's8*s4->s32 m2 n{3,4} k5' 'f16*f16->f16 m1 n1 k1'"), 3);
+    json_t *all = json_loads(output, 0, &error);
+    cr_assert_not_null(all, "%s in\n%s", error.text, output);
+    json_t *results = json_object_get(all, "results"), *first = json_array_get(results, 0);
+    cr_assert_eq(json_array_size(results), 3);
+    cr_assert_str_eq(json_string_value(json_object_get(first, "problem")), "s8*s4->s32 m2 n3 k5");
+    cr_assert_str_eq(json_string_value(json_object_get(first, "kernel")), "ref_any");
+    cr_assert(json_real_value(json_object_get(json_object_get(first, "seconds"), "median")) > 0);
+    cr_assert(json_is_true(json_object_get(json_object_get(first, "check"), "passed")));
+    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(results, 2), "status")),
+                     "LB_UNSUPPORTED");
+    json_decref(all);
+}
+
+Test(qbench, csv_has_as_many_fields_in_every_row)
+{
+    cr_assert_eq(
+        qbench("-d ref " SMALL "--csv - 's8*s4->s32 m2 n{3,4} k5' 'f16*f16->f16 m1 n1 k1'"), 3);
+    int rows = 0, commas = 0, expected = -1;
+    for (const char *c = output; *c; c++) {
+        commas += *c == ',';
+        if (*c != '\n')
+            continue;
+        expected = expected < 0 ? commas : expected;
+        cr_assert_eq(commas, expected, "row %d of\n%s", rows, output);
+        commas = 0;
+        rows++;
+    }
+    cr_assert_eq(rows, 4);
+}
+
+Test(qbench, suites_come_from_files_and_standard_input)
+{
+    const char *program = getenv("LOWBIT_QBENCH");
+    char command[512];
+    if (!program)
+        cr_skip_test("LOWBIT_QBENCH does not name the program");
+    snprintf(command, sizeof command,
+             "printf '# a comment\\n\\ns8*s8->s32 m{1,2} n3 k4 # two\\n' | '%s' check -q -d ref "
+             "--suite -",
+             program);
+    cr_assert_eq(system(command), 0);
+}
