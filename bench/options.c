@@ -1,32 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: options by popt, commands by commands.def. */
 #include <popt.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "qbench.h"
 
-static const char description[] =
-    "[run|check|list|explain|devices] [OPTION...] [LINE...]\n"
-    "  or:  qbench inspect FILE...\n"
-    "Multiplies low-bit matrices: times them, checks them, or says which kernel does it and why.\n"
-    "A LINE is a problem, e.g. 's8.token*s4.g128->f16 m16 n4096 k4096 +bias +silu'.\n"
-    "\n"
-    "  qbench --bits 4 --m 4096          every use of 4-bit weights, timed and checked\n"
-    "  qbench 'b1*b1->s32 m{1,64} n4096 k16384'\n"
-    "  qbench check --device all         all built-in problems on every device, against the "
-    "reference\n"
-    "  qbench explain 's8*s8->s32 m64 n64 k64'\n"
-    "  qbench run --suite perf --json results.json\n"
-    "  qbench inspect model.gguf         the tensors of a GGUF or safetensors file, and who reads "
-    "them\n";
-
-/* Loose values of popt's table, which wants pointers to them. */
-typedef struct loose {
-    int no_check, no_baseline, quiet, ceilings;
-    char *suite; /* of the option being read */
-} loose;
-
-enum { SUITE = 1 };
+enum { SUITE = 1, HELP }; /* options that are acted on one by one */
 
 static int fail(const char *format, const char *word)
 {
@@ -42,14 +22,24 @@ static int fail_lines(const char *why)
     return QB_EXIT_USAGE;
 }
 
-/* The command that a word names, in memory that stays; NULL if it names none. */
-static const char *find_command(const char *word)
+/* ---- Words ------------------------------------------------------------------------------------
+ */
+
+static const qb_command *find_command(const char *word)
 {
-    static const char *const commands[] = {"run", "check", "list", "explain", "devices", "inspect"};
-    for (size_t i = 0; word && i < sizeof commands / sizeof *commands; i++)
-        if (strcmp(word, commands[i]) == 0)
-            return commands[i];
+    for (size_t i = 0; word && i < qb_command_count; i++)
+        if (strcmp(word, qb_commands[i].name) == 0)
+            return &qb_commands[i];
     return NULL;
+}
+
+static int no_command(const char *word)
+{
+    fprintf(stderr, "qbench: '%s' is no command (", word);
+    for (size_t i = 0; i < qb_command_count; i++)
+        fprintf(stderr, "%s%s", i ? ", " : "", qb_commands[i].name);
+    fprintf(stderr, ") and no problem line; see qbench --help\n");
+    return QB_EXIT_USAGE;
 }
 
 /* A suite is a file if its name looks like one, else a built-in one. */
@@ -60,14 +50,72 @@ static bool add_suite(qb_options *o, const char *name, char *why, size_t capacit
     return qb_lines_add_builtin(&o->lines, name, why, capacity);
 }
 
-static int collect(poptContext context, qb_options *o, loose *l)
+/* ---- Help -------------------------------------------------------------------------------------
+ */
+
+static void indented(const char *lines)
+{
+    for (size_t n; *lines; lines += n + (lines[n] == '\n')) {
+        n = strcspn(lines, "\n");
+        printf("  %.*s\n", (int)n, lines);
+    }
+}
+
+/* Of one command, or of all. popt adds usage and options. */
+static int help(poptContext context, const qb_command *command)
+{
+    char usage[128] = "[COMMAND] [OPTION...] [LINE...]";
+    if (command) {
+        printf("qbench %s %s.\n", command->name, command->summary);
+        snprintf(usage, sizeof usage, "%s [OPTION...] %s", command->name, command->arguments);
+    } else {
+        printf(
+            "qbench times, checks and explains low-bit matrix products. A LINE is a problem, such "
+            "as\n  's8.token*s4.g128->f16 m16 n4096 k4096 +bias +silu'\n\nCommands ('qbench "
+            "COMMAND --help' has examples); without one: %s\n",
+            qb_commands[0].name);
+        for (size_t i = 0; i < qb_command_count; i++)
+            printf("  %-10s%s\n", qb_commands[i].name, qb_commands[i].summary);
+    }
+    printf("\nExamples\n");
+    indented(command ? command->examples : qb_commands[0].examples);
+    printf("\n");
+    fflush(stdout);
+    poptSetOtherOptionHelp(context, usage);
+    poptPrintHelp(context, stdout, 0);
+    return QB_EXIT_OK;
+}
+
+/* ---- Parsing ----------------------------------------------------------------------------------
+ */
+
+static int arguments(poptContext context, qb_options *o)
+{
+    char why[256] = "";
+    const char *word = poptPeekArg(context);
+    o->command = find_command(word);
+    if (o->command)
+        poptGetArg(context);
+    else if (word && !strchr(word, '*'))
+        return no_command(word);
+    else
+        o->command = &qb_commands[0];
+    while ((word = poptGetArg(context)))
+        if (!qb_lines_add(&o->lines, word, why, sizeof why))
+            return fail_lines(why);
+    return -1;
+}
+
+static int collect(poptContext context, qb_options *o, char **suite)
 {
     char why[256] = "";
     int code;
     while ((code = poptGetNextOpt(context)) > 0) {
-        bool added = l->suite && add_suite(o, l->suite, why, sizeof why);
-        free(l->suite);
-        l->suite = NULL;
+        if (code == HELP)
+            return help(context, find_command(poptPeekArg(context)));
+        bool added = *suite && add_suite(o, *suite, why, sizeof why);
+        free(*suite);
+        *suite = NULL;
         if (!added)
             return fail_lines(why);
     }
@@ -76,20 +124,7 @@ static int collect(poptContext context, qb_options *o, loose *l)
                 poptStrerror(code));
         return QB_EXIT_USAGE;
     }
-    const char *word = poptPeekArg(context);
-    o->command = find_command(word);
-    if (o->command)
-        poptGetArg(context);
-    else if (word && !strstr(word, "*"))
-        return fail(
-            "'%s' is no command (run, check, list, explain, devices, inspect) and no problem line",
-            word);
-    if (!o->command)
-        o->command = "run";
-    while ((word = poptGetArg(context)))
-        if (!qb_lines_add(&o->lines, word, why, sizeof why))
-            return fail_lines(why);
-    return -1;
+    return arguments(context, o);
 }
 
 static int validate(qb_options *o)
@@ -109,47 +144,70 @@ static int validate(qb_options *o)
     return -1;
 }
 
+#define TEXT(name, letter, field, what, value)                                                     \
+    {                                                                                              \
+        name, letter, POPT_ARG_STRING, &o->field, 0, what, value                                   \
+    }
+#define FLAG(name, letter, field, what)                                                            \
+    {                                                                                              \
+        name, letter, POPT_ARG_NONE, &o->field, 0, what, NULL                                      \
+    }
+#define SIZE(name, letter, field, what, value)                                                     \
+    {                                                                                              \
+        name, letter, POPT_ARG_LONGLONG, &o->field, 0, what, value                                 \
+    }
+#define GROUP(table, title)                                                                        \
+    {                                                                                              \
+        NULL, 0, POPT_ARG_INCLUDE_TABLE, table, 0, title, NULL                                     \
+    }
+
 int qb_options_parse(int argc, const char **argv, qb_options *o)
 {
     *o = (qb_options){
         .m = 4096, .n = 4096, .k = 4096, .batch = 1, .min_time = 0.5, .repeat = 5, .seed = 1};
-    loose l = {0};
-    const struct poptOption table[] = {
+    char *suite = NULL;
+    struct poptOption problems[] = {
         {"bits", 'b', POPT_ARG_INT, &o->bits, 0, "all combinations of weights this wide",
          "1|2|4|8"},
-        {"m", 'm', POPT_ARG_LONGLONG, &o->m, 0, "rows of A, with --bits (4096)", "M"},
-        {"n", 'n', POPT_ARG_LONGLONG, &o->n, 0, "rows of B, with --bits (4096)", "N"},
-        {"k", 'k', POPT_ARG_LONGLONG, &o->k, 0, "summation length, with --bits (4096)", "K"},
-        {"batch", 0, POPT_ARG_LONGLONG, &o->batch, 0, "independent products, with --bits (1)", "B"},
-        {"suite", 's', POPT_ARG_STRING, &l.suite, SUITE,
+        SIZE("m", 'm', m, "rows of A, with --bits (4096)", "M"),
+        SIZE("n", 'n', n, "rows of B, with --bits (4096)", "N"),
+        SIZE("k", 'k', k, "summation length, with --bits (4096)", "K"),
+        SIZE("batch", 0, batch, "independent products, with --bits (1)", "B"),
+        {"suite", 's', POPT_ARG_STRING, &suite, SUITE,
          "lines of a file ('-': standard input) or of a built-in suite; may be repeated",
          "FILE|NAME"},
-        {"device", 'd', POPT_ARG_STRING, &o->device, 0,
-         "device ('qbench devices' lists them); check, list and explain also take 'all'", "DEVICE"},
-        {"kernel", 0, POPT_ARG_STRING, &o->kernel, 0,
-         "kernel row ('qbench list' names them); 'all': each that accepts the problem", "ROW"},
+        SIZE("seed", 0, seed, "of the random data (1)", "SEED"),
+        POPT_TABLEEND};
+    struct poptOption where[] = {
+        TEXT("device", 'd', device,
+             "device ('qbench devices' lists them); check, list and explain also take 'all'",
+             "DEVICE"),
+        TEXT("kernel", 0, kernel,
+             "kernel row ('qbench list' names them); check: 'all', each that accepts the problem",
+             "ROW"),
+        FLAG("ceilings", 0, ceilings, "devices: measure what each can do"), POPT_TABLEEND};
+    struct poptOption timing[] = {
         {"min-time", 0, POPT_ARG_DOUBLE, &o->min_time, 0, "time at least this long (0.5)",
          "SECONDS"},
         {"repeat", 0, POPT_ARG_INT, &o->repeat, 0, "and at least this often (5)", "N"},
-        {"seed", 0, POPT_ARG_LONGLONG, &o->seed, 0, "of the random data (1)", "SEED"},
-        {"json", 0, POPT_ARG_STRING, &o->json, 0, "also write JSON ('-': only, to stdout)", "FILE"},
-        {"csv", 0, POPT_ARG_STRING, &o->csv, 0, "also write CSV ('-': only, to stdout)", "FILE"},
-        {"no-check", 0, POPT_ARG_NONE, &l.no_check, 0, "run: do not compare with the reference",
+        FLAG("no-check", 0, no_check, "run: do not compare with the reference"),
+        FLAG("no-baseline", 0, no_baseline, "run: do not time the baseline"),
+        POPT_TABLEEND};
+    struct poptOption output[] = {
+        TEXT("json", 0, json, "also write JSON ('-': only, to stdout)", "FILE"),
+        TEXT("csv", 0, csv, "also write CSV ('-': only, to stdout)", "FILE"),
+        FLAG("quiet", 'q', quiet, "no progress bar, no table"),
+        {"help", 'h', POPT_ARG_NONE, NULL, HELP, "this text; after a command: of that command",
          NULL},
-        {"no-baseline", 0, POPT_ARG_NONE, &l.no_baseline, 0, "run: do not time the baseline", NULL},
-        {"ceilings", 0, POPT_ARG_NONE, &l.ceilings, 0, "devices: measure what each can do", NULL},
-        {"quiet", 'q', POPT_ARG_NONE, &l.quiet, 0, "no progress bar, no table", NULL},
-        POPT_AUTOHELP POPT_TABLEEND};
+        POPT_TABLEEND};
+    const struct poptOption table[] = {GROUP(problems, "Problems:"),
+                                       GROUP(where, "Device and kernel:"), GROUP(timing, "Timing:"),
+                                       GROUP(output, "Output:"), POPT_TABLEEND};
     poptContext context = poptGetContext("qbench", argc, argv, table, 0);
     if (!context)
         return QB_EXIT_FAILED;
-    poptSetOtherOptionHelp(context, description);
-    int code = collect(context, o, &l);
+    int code = collect(context, o, &suite);
     poptFreeContext(context);
-    o->no_check = l.no_check;
-    o->no_baseline = l.no_baseline;
-    o->quiet = l.quiet;
-    o->ceilings = l.ceilings;
     return code < 0 ? validate(o) : code;
 }
 

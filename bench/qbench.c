@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* qbench: the command-line tool. What each command does: command_*.c. */
+/* qbench: the command-line tool. Its commands: commands.def, command_*.c. */
 #include "qbench.h"
-
-#include <string.h>
 
 int qb_exit_of(lb_status status)
 {
@@ -36,19 +34,20 @@ size_t qb_selectors(lb_device_info *infos, size_t capacity)
     return count < capacity ? count : capacity;
 }
 
+const qb_command qb_commands[] = {
+#define QB_COMMAND(name, arguments, summary, examples)                                             \
+    {#name, arguments, summary, examples, qb_command_##name},
+#include "commands.def"
+#undef QB_COMMAND
+};
+const size_t qb_command_count = sizeof qb_commands / sizeof *qb_commands;
+
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        int (*run)(qb_options *);
-    } commands[] = {{"run", qb_command_run},         {"check", qb_command_check},
-                    {"list", qb_command_list},       {"explain", qb_command_explain},
-                    {"devices", qb_command_devices}, {"inspect", qb_command_inspect}};
     qb_options options;
     int code = qb_options_parse(argc, (const char **)argv, &options);
-    for (size_t i = 0; code < 0; i++)
-        if (strcmp(options.command, commands[i].name) == 0)
-            code = commands[i].run(&options);
+    if (code < 0)
+        code = options.command->run(&options);
     qb_options_free(&options);
     return code;
 }

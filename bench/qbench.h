@@ -21,8 +21,22 @@ enum {
 };
 int qb_exit_of(lb_status status);
 
-typedef struct qb_options {
-    const char *command;
+typedef struct qb_options qb_options;
+
+/* A row of commands.def. */
+typedef struct qb_command {
+    const char *name, *arguments, *summary, *examples;
+    int (*run)(qb_options *options); /* returns an exit code */
+} qb_command;
+extern const qb_command qb_commands[];
+extern const size_t qb_command_count;
+
+#define QB_COMMAND(name, arguments, summary, examples) int qb_command_##name(qb_options *options);
+#include "commands.def"
+#undef QB_COMMAND
+
+struct qb_options {
+    const qb_command *command;
     int bits; /* 0 = not given */
     long long m, n, k, batch;
     char *device; /* selector; "all" where a command takes it; NULL = auto */
@@ -30,22 +44,14 @@ typedef struct qb_options {
     double min_time;
     int repeat;
     long long seed;
-    char *json, *csv; /* files, "-" = stdout, NULL = none */
-    bool no_check, no_baseline, quiet, ceilings;
-    qb_lines lines; /* of arguments, suites and --bits */
-} qb_options;
+    char *json, *csv;                           /* files, "-" = stdout, NULL = none */
+    int no_check, no_baseline, quiet, ceilings; /* flags, as popt sets them */
+    qb_lines lines;                             /* of arguments, suites and --bits */
+};
 
 /* Parses the command line. Returns -1 to go on, else the exit code. --help exits by itself. */
 int qb_options_parse(int argc, const char **argv, qb_options *options);
 void qb_options_free(qb_options *options);
-
-/* The commands; each returns an exit code. */
-int qb_command_run(qb_options *options);
-int qb_command_check(qb_options *options);
-int qb_command_list(qb_options *options);
-int qb_command_explain(qb_options *options);
-int qb_command_devices(qb_options *options);
-int qb_command_inspect(qb_options *options);
 
 /* Opens the device, or says why not on stderr. NULL with *exit_code set. */
 lb_context *qb_open(const char *device, int *exit_code);
