@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests share: every device, random operands of a problem, and D in float64 by numpy alone."""
+import numpy as np
+import pytest
+
+import lowbit
+from lowbit._array import RANGES
+
+DEVICES = [device["selector"] for device in lowbit.devices()]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request):
+    return request.param
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+def integers(rng, kind, shape):
+    """Random values of an element type, as integers."""
+    if kind == "b1":
+        return rng.integers(0, 2, shape) * 2 - 1
+    low, high = RANGES[kind]
+    return rng.integers(low, high + 1, shape)
+
+
+def scales(rng, *shape):
+    return rng.uniform(0.01, 0.1, shape).astype(np.float32)
