@@ -8,6 +8,13 @@
 
 #define LB_FILE_RANK 4
 
+/* What bitsandbytes says of a 4-bit matrix, as JSON in a tensor of bytes. */
+typedef struct lb_bnb_state {
+    int64_t n, k, block;
+    int64_t nested_block; /* 0: the scales are not quantised */
+    float offset;         /* of quantised scales */
+} lb_bnb_state;
+
 typedef struct lb_file_tensor {
     char *name;         /* owned */
     const char *type;   /* static, or the file's own text in `name`'s allocation */
@@ -15,6 +22,7 @@ typedef struct lb_file_tensor {
     int32_t rank;
     int64_t shape[LB_FILE_RANK]; /* outermost first */
     uint64_t offset, bytes;      /* in the file */
+    lb_bnb_state *state; /* owned; NULL: this is no such tensor, or one that says too little */
 } lb_file_tensor;
 
 struct lb_file {
@@ -31,6 +39,9 @@ struct lb_file {
 lb_status lb_file_parse(const void *data, uint64_t bytes, lb_file **out);
 lb_status lb_gguf_parse(lb_file *file);
 lb_status lb_safetensors_parse(lb_file *file);
+
+/* NULL if shape or block size are missing; *status is OUT_OF_MEMORY or LB_OK. */
+lb_bnb_state *lb_bnb_state_parse(const void *json, uint64_t bytes, lb_status *status);
 
 /* The tensor called by this name, or prefix + suffix; NULL if there is none. */
 const lb_file_tensor *lb_file_lookup(const lb_file *file, const char *prefix, const char *suffix);

@@ -6,6 +6,7 @@
  */
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,6 +133,61 @@ static lb_status read_tensor(const header *h, int object, uint64_t room, lb_file
     return LB_OK;
 }
 
+/* ---- bitsandbytes ---------------------------------------------------------------------------- */
+
+lb_bnb_state *lb_bnb_state_parse(const void *json, uint64_t bytes, lb_status *status)
+{
+    enum { MOST_TOKENS = 64, MOST_BYTES = 4096 };
+    jsmntok_t token[MOST_TOKENS];
+    jsmn_parser parser;
+    header h = {.text = json, .token = token};
+    lb_bnb_state s = {0};
+    uint64_t dims[2] = {0}, value;
+    *status = LB_OK;
+    jsmn_init(&parser);
+    h.count =
+        bytes <= MOST_BYTES ? jsmn_parse(&parser, json, (size_t)bytes, token, MOST_TOKENS) : 0;
+    if (h.count < 1 || token[0].type != JSMN_OBJECT)
+        return NULL;
+    for (int i = 1; i + 1 < h.count; i = after(&h, i + 1)) {
+        if (is(&h, i, "shape") && token[i + 1].size == 2 && i + 3 < h.count &&
+            number(&h, i + 2, &dims[0]) && number(&h, i + 3, &dims[1])) {
+            s.n = (int64_t)dims[0];
+            s.k = (int64_t)dims[1];
+        } else if (is(&h, i, "blocksize") && number(&h, i + 1, &value)) {
+            s.block = (int64_t)value;
+        } else if (is(&h, i, "nested_blocksize") && number(&h, i + 1, &value)) {
+            s.nested_block = (int64_t)value;
+        } else if (is(&h, i, "nested_offset")) {
+            char text[40];
+            int length = token[i + 1].end - token[i + 1].start;
+            snprintf(text, sizeof text, "%.*s", length, h.text + token[i + 1].start);
+            s.offset = strtof(text, NULL);
+        }
+    }
+    if (s.n < 1 || s.k < 1 || s.block < 1)
+        return NULL;
+    lb_bnb_state *made = malloc(sizeof *made);
+    if (made)
+        *made = s;
+    else
+        *status = lb_fail(LB_OUT_OF_MEMORY, "safetensors: no memory for a quant_state");
+    return made;
+}
+
+static lb_status read_states(lb_file *file)
+{
+    lb_status status = LB_OK;
+    for (size_t i = 0; i < file->count && status == LB_OK; i++) {
+        lb_file_tensor *t = &file->tensor[i];
+        if (strstr(t->name, ".quant_state.bitsandbytes__"))
+            t->state = lb_bnb_state_parse(file->data + t->offset, t->bytes, &status);
+    }
+    return status;
+}
+
+/* ---- All ------------------------------------------------------------------------------------- */
+
 static lb_status read_header(lb_file *file, header *h, uint64_t length)
 {
     if (h->count < 1 || h->token[0].type != JSMN_OBJECT)
@@ -152,7 +208,7 @@ static lb_status read_header(lb_file *file, header *h, uint64_t length)
         LB_TRY(read_tensor(h, i + 1, file->bytes - 8 - length, t));
         t->offset += 8 + length;
     }
-    return LB_OK;
+    return read_states(file);
 }
 
 lb_status lb_safetensors_parse(lb_file *file)

@@ -101,6 +101,54 @@ Test(file, gptq_layers_in_safetensors_are_put_together)
     lb_file_close(file);
 }
 
+/* Blocks of 4 codes, absmax quantised: scale = map[code] * nested + offset. */
+static void make_bitsandbytes(void)
+{
+    static const char state[] = "{\"shape\":[2, 8],\"blocksize\":4,\"nested_blocksize\":256,"
+                                "\"nested_offset\":0.5,\"quant_type\":\"nf4\"}";
+    static const char header[] =
+        "{\"l.weight\":{\"dtype\":\"U8\",\"shape\":[8,1],\"data_offsets\":[0,8]},"
+        "\"l.weight.absmax\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[8,12]},"
+        "\"l.weight.nested_absmax\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,16]},"
+        "\"l.weight.quant_map\":{\"dtype\":\"F32\",\"shape\":[16],\"data_offsets\":[16,80]},"
+        "\"l.weight.nested_quant_map\":{\"dtype\":\"F32\",\"shape\":[256],"
+        "\"data_offsets\":[80,1104]},"
+        "\"l.weight.quant_state.bitsandbytes__nf4\":{\"dtype\":\"U8\",\"shape\":[92],"
+        "\"data_offsets\":[1104,1196]}}";
+    _Static_assert(sizeof state - 1 == 92, "as the header says");
+    const float two = 2;
+    used = 0;
+    put_number(sizeof header - 1, 8);
+    put(header, sizeof header - 1);
+    for (unsigned i = 0; i < 8; i++) /* codes 0, 1, 2, ... in pairs, the first one on top */
+        put_number(32 * i % 256 + (2 * i + 1) % 16, 1);
+    for (unsigned i = 0; i < 4; i++)
+        put_number(i, 1);
+    put(&two, 4);
+    for (int i = 0; i < 16 + 256; i++) {
+        float value = (float)(i % 16);
+        put(&value, 4);
+    }
+    put(state, sizeof state - 1);
+}
+
+Test(file, bitsandbytes_layers_with_double_quantisation)
+{
+    lb_file *file;
+    lb_stored w = LB_STORED_INIT;
+    float values[16];
+    make_bitsandbytes();
+    check_ok(lb_file_parse(bytes, used, &file));
+    check_ok(lb_file_find(file, "l", NULL, &w));
+    cr_assert_str_eq(w.format, "bnb_nf4_double");
+    cr_assert(w.n == 2 && w.k == 8 && w.group == 4);
+    check_ok(lb_stored_values(&w, 0, 2, values));
+    for (int i = 0; i < 16; i++)
+        cr_assert_eq(values[i], (float)i * (2.0f * (float)(i / 4) + 0.5f), "%d: %g", i,
+                     (double)values[i]);
+    lb_file_close(file);
+}
+
 /* Reads all matrices, whatever they are. */
 static void read_all(lb_file *file)
 {
@@ -111,6 +159,9 @@ static void read_all(lb_file *file)
         check_ok(lb_file_get_tensor(file, i, &t));
         if (lb_file_find(file, t.name, NULL, &w) == LB_OK && w.n > 0 && w.k < 1 << 18)
             lb_stored_values(&w, 0, 1, row);
+        /* What the tensors make together. */
+        if (lb_file_find(file, "l", NULL, &w) == LB_OK && w.n > 0 && w.k < 1 << 18)
+            lb_stored_values(&w, w.n - 1, 1, row);
     }
     free(row);
 }
@@ -147,13 +198,16 @@ Test(file, every_truncation_is_refused, .timeout = 60)
 {
     cr_expect_eq(damage(make_gguf, true), (int)used);
     cr_expect_eq(damage(make_safetensors, true), (int)used);
+    cr_expect_eq(damage(make_bitsandbytes, true), (int)used);
 }
 
 Test(file, flipped_bits_do_no_harm, .timeout = 60)
 {
-    int gguf = damage(make_gguf, false), st = damage(make_safetensors, false);
-    fprintf(stderr, "file: flipped bits refused: GGUF %d, safetensors %d\n", gguf, st);
-    cr_expect(gguf > 100 && st > 100);
+    int gguf = damage(make_gguf, false), st = damage(make_safetensors, false),
+        bnb = damage(make_bitsandbytes, false);
+    fprintf(stderr, "file: flipped bits refused: GGUF %d, safetensors %d, bitsandbytes %d\n", gguf,
+            st, bnb);
+    cr_expect(gguf > 100 && st > 100 && bnb > 100);
 }
 
 Test(file, files_that_cannot_be_opened_are_named)
