@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "qbench.h"
+#include "results.h"
 
 #define PATIENCE                                                                                   \
     20.0 /* seconds one run may be predicted to take, unless its kernel is asked for               \
@@ -23,24 +24,6 @@ typedef struct session {
 } session;
 
 /* ---- One problem ----------------------------------------------------------------------------- */
-
-/* The time that the device's measured limits allow, as a share of the time taken. */
-static void add_ceiling(const session *s, const lb_problem *p, qb_record *r)
-{
-    const lb_ceilings *c = &s->ceilings;
-    double rate = p->a.type == LB_TYPE_F32                             ? c->ops_f32
-                  : p->a.type == LB_TYPE_F16                           ? c->ops_f16
-                  : p->a.type == LB_TYPE_BF16                          ? c->ops_bf16
-                  : p->a.type == LB_TYPE_B1 && p->b.type == LB_TYPE_B1 ? c->ops_b1
-                                                                       : c->ops_s8;
-    if (rate <= 0 && lb_type_bits(p->a.type) >= 16)
-        rate = c->ops_f32; /* no path of its own */
-    if (rate <= 0 || c->read_bytes <= 0)
-        return;
-    double arithmetic = r->ops / rate, memory = r->bytes / c->read_bytes;
-    r->memory_bound = memory > arithmetic;
-    r->ceiling = (r->memory_bound ? memory : arithmetic) / r->time.median;
-}
 
 static void add_baseline(session *s, const lb_problem *p, qb_record *r)
 {
@@ -76,7 +59,7 @@ static lb_status measure(session *s, qb_case *c, qb_record *r)
     lb_status status = qb_measure(c, o->min_time, o->repeat, &r->time);
     if (status != LB_OK)
         return status;
-    add_ceiling(s, p, r);
+    r->ceiling = qb_share(&s->ceilings, p, r->ops, r->bytes, r->time.median, &r->memory_bound);
     add_baseline(s, p, r);
     return LB_OK;
 }

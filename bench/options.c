@@ -136,6 +136,8 @@ static int validate(qb_options *o)
         return fail("%s takes 0 to 3600 seconds", "--min-time");
     if (o->repeat < 1 || o->repeat > 2000)
         return fail("%s takes 1 to 2000", "--repeat");
+    if (!(o->threshold >= 0 && o->threshold <= 1000))
+        return fail("%s takes 0 to 1000 percent", "--threshold");
     if (o->json && o->csv && strcmp(o->json, "-") == 0 && strcmp(o->csv, "-") == 0)
         return fail("%s cannot both go to standard output", "--json and --csv");
     if (o->bits &&
@@ -163,8 +165,14 @@ static int validate(qb_options *o)
 
 int qb_options_parse(int argc, const char **argv, qb_options *o)
 {
-    *o = (qb_options){
-        .m = 4096, .n = 4096, .k = 4096, .batch = 1, .min_time = 0.5, .repeat = 5, .seed = 1};
+    *o = (qb_options){.m = 4096,
+                      .n = 4096,
+                      .k = 4096,
+                      .batch = 1,
+                      .min_time = 0.5,
+                      .repeat = 5,
+                      .seed = 1,
+                      .threshold = 5};
     char *suite = NULL;
     struct poptOption problems[] = {
         {"bits", 'b', POPT_ARG_INT, &o->bits, 0, "all combinations of weights this wide",
@@ -196,6 +204,9 @@ int qb_options_parse(int argc, const char **argv, qb_options *o)
     struct poptOption output[] = {
         TEXT("json", 0, json, "also write JSON ('-': only, to stdout)", "FILE"),
         TEXT("csv", 0, csv, "also write CSV ('-': only, to stdout)", "FILE"),
+        TEXT("output", 'o', output, "report: the page (report.html; '-': stdout)", "FILE"),
+        {"threshold", 0, POPT_ARG_DOUBLE, &o->threshold, 0,
+         "compare: changes of less do not count (5)", "PERCENT"},
         FLAG("quiet", 'q', quiet, "no progress bar, no table"),
         {"help", 'h', POPT_ARG_NONE, NULL, HELP, "this text; after a command: of that command",
          NULL},
@@ -216,6 +227,7 @@ void qb_options_free(qb_options *o)
     qb_lines_free(&o->lines);
     free(o->device);
     free(o->kernel);
+    free(o->output);
     free(o->json);
     free(o->csv);
 }

@@ -44,6 +44,8 @@ struct qb_options {
     double min_time;
     int repeat;
     long long seed;
+    char *output;                               /* file of report; NULL = report.html */
+    double threshold;                           /* of compare: percent */
     char *json, *csv;                           /* files, "-" = stdout, NULL = none */
     int no_check, no_baseline, quiet, ceilings; /* flags, as popt sets them */
     qb_lines lines;                             /* of arguments, suites and --bits */
