@@ -168,15 +168,24 @@ lb_status lb_weights_pack(const lb_plan *plan, const lb_weights_source *source, 
     return lb_blob_pack(&plan->problem, plan->blob, source, blob);
 }
 
+/* A cl_mem's base is a handle, everybody else's an address. */
+static bool is_handle(const lb_context *context)
+{
+    return strcmp(context->backend->name, "opencl") == 0;
+}
+
+/* Where `pointer` begins, in memory of its own (a handle's) or in the one address space. */
+static uint64_t start_of(const lb_context *context, lb_ptr pointer)
+{
+    return pointer.offset + (is_handle(context) ? 0 : (uintptr_t)pointer.base);
+}
+
 static lb_status check_alignment(const lb_context *context, const char *name, lb_ptr pointer,
                                  unsigned align)
 {
-    /* A cl_mem's base is a handle; only its offset can be judged. */
-    uintptr_t address = pointer.offset;
-    if (strcmp(context->backend->name, "opencl") != 0)
-        address += (uintptr_t)pointer.base;
+    uint64_t address = start_of(context, pointer);
     if (address % align)
-        return lb_fail(LB_INVALID_ARGUMENT, "%s: address 0x%" PRIxPTR " is not aligned to %u bytes",
+        return lb_fail(LB_INVALID_ARGUMENT, "%s: address 0x%" PRIx64 " is not aligned to %u bytes",
                        name, address, align);
     return LB_OK;
 }
@@ -270,9 +279,16 @@ static lb_status check_weights(const lb_plan *plan, const lb_weights *weights)
     return LB_OK;
 }
 
-static bool overlaps(lb_ptr a, uint64_t a_bytes, lb_ptr b, uint64_t b_bytes)
+static bool same_memory(const lb_context *context, lb_ptr a, lb_ptr b)
 {
-    return a.base == b.base && a.offset < b.offset + b_bytes && b.offset < a.offset + a_bytes;
+    return !is_handle(context) || a.base == b.base;
+}
+
+static bool overlaps(const lb_context *context, lb_ptr a, uint64_t a_bytes, lb_ptr b,
+                     uint64_t b_bytes)
+{
+    uint64_t from_a = start_of(context, a), from_b = start_of(context, b);
+    return same_memory(context, a, b) && from_a < from_b + b_bytes && from_b < from_a + a_bytes;
 }
 
 /* Whole bytes of an element; 1 for narrower ones. */
@@ -315,11 +331,13 @@ static lb_status check_pointers(const lb_plan *plan, const lb_args *args, const 
                            "lb_run: %s is NULL; the problem needs %" PRIu64 " bytes there",
                            table[i].name, table[i].bytes);
         LB_TRY(check_alignment(plan->context, table[i].name, table[i].pointer, table[i].align));
-        bool in_place = table[i].pointer.offset == args->d.offset &&
-                        p->residual.type == p->d.type && p->residual.ld == p->d.ld &&
-                        p->residual.batch_stride == p->d.batch_stride &&
-                        strcmp(table[i].name, "residual") == 0;
-        if (!in_place && overlaps(args->d, sizes->d, table[i].pointer, table[i].bytes))
+        bool in_place =
+            same_memory(plan->context, table[i].pointer, args->d) &&
+            start_of(plan->context, table[i].pointer) == start_of(plan->context, args->d) &&
+            p->residual.type == p->d.type && p->residual.ld == p->d.ld &&
+            p->residual.batch_stride == p->d.batch_stride && strcmp(table[i].name, "residual") == 0;
+        if (!in_place &&
+            overlaps(plan->context, args->d, sizes->d, table[i].pointer, table[i].bytes))
             return lb_fail(LB_INVALID_ARGUMENT,
                            "lb_run: d (offset %zu, %" PRIu64 " bytes) overlaps %s (offset %zu)",
                            args->d.offset, sizes->d, table[i].name, table[i].pointer.offset);

@@ -148,7 +148,7 @@ static lb_status measure_one(const bench *b, const char *entry, double operation
     const argument ix = {sizeof xi, &xi}, iy = {sizeof yi, &yi};
     cl_int error;
     cl_kernel kernel = cl->clCreateKernel(b->program, entry, &error);
-    LB_CL_TRY(error, entry);
+    LB_CL_TRY_OF(error, "clCreateKernel", entry);
     lb_status status;
     if (strncmp(entry, "walk", 4) == 0)
         status = measure_walk(b, kernel, (int)operations, rate);

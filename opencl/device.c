@@ -58,6 +58,7 @@ static lb_status list(const lb_cl *cl, cl_device_id *devices, size_t *count)
                                            CL_DEVICE_TYPE_CPU};
     cl_platform_id platforms[16];
     cl_uint platform_count = 0;
+    cl_int failure = CL_DEVICE_NOT_FOUND;
     *count = 0;
     cl_int error = cl->clGetPlatformIDs(16, platforms, &platform_count);
     if (error != CL_SUCCESS || platform_count == 0)
@@ -71,14 +72,18 @@ static lb_status list(const lb_cl *cl, cl_device_id *devices, size_t *count)
         for (cl_uint p = 0; p < platform_count; p++) {
             cl_uint found = 0;
             cl_device_id of_platform[MAX_DEVICES];
-            if (cl->clGetDeviceIDs(platforms[p], order[kind], MAX_DEVICES, of_platform, &found))
+            error = cl->clGetDeviceIDs(platforms[p], order[kind], MAX_DEVICES, of_platform, &found);
+            if (error != CL_SUCCESS) {
+                failure = error == CL_DEVICE_NOT_FOUND ? failure : error;
                 continue;
+            }
             for (cl_uint d = 0; d < found && d < MAX_DEVICES && *count < MAX_DEVICES; d++)
                 devices[(*count)++] = of_platform[d];
         }
     if (*count == 0)
-        return lb_fail(LB_NO_DEVICE, "%u OpenCL driver%s installed, but none offers a device",
-                       platform_count, platform_count == 1 ? " is" : "s are");
+        return lb_fail(LB_NO_DEVICE, "%u OpenCL driver%s installed, but none offers a device (%s)",
+                       platform_count, platform_count == 1 ? " is" : "s are",
+                       lb_opencl_error_name(failure));
     return LB_OK;
 }
 

@@ -89,9 +89,9 @@ const char *lb_opencl_error_name(cl_int error)
     }
 }
 
-lb_status lb_opencl_fail(cl_int error, const char *call)
+lb_status lb_opencl_fail(cl_int error, const char *call, const char *what)
 {
     bool memory = error == CL_MEM_OBJECT_ALLOCATION_FAILURE || error == CL_OUT_OF_HOST_MEMORY;
-    return lb_fail(memory ? LB_OUT_OF_MEMORY : LB_DRIVER, "OpenCL: %s failed with %s (%d)", call,
-                   lb_opencl_error_name(error), error);
+    return lb_fail(memory ? LB_OUT_OF_MEMORY : LB_DRIVER, "OpenCL: %s%s%s failed with %s (%d)",
+                   call, what[0] ? " of " : "", what, lb_opencl_error_name(error), error);
 }

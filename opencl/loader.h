@@ -56,14 +56,16 @@ const lb_cl *lb_opencl_load(void);
 
 /* "CL_INVALID_VALUE"; never NULL. */
 const char *lb_opencl_error_name(cl_int error);
-/* LB_OUT_OF_MEMORY or LB_DRIVER with the call's and the error's name. */
-lb_status lb_opencl_fail(cl_int error, const char *call);
+/* LB_OUT_OF_MEMORY or LB_DRIVER with the call's and the error's name; `what` the call was about,
+ * or "". */
+lb_status lb_opencl_fail(cl_int error, const char *call, const char *what);
 
-#define LB_CL_TRY(call, what)                                                                      \
+#define LB_CL_TRY_OF(call, name, what)                                                             \
     do {                                                                                           \
         cl_int lb_cl_error_ = (call);                                                              \
         if (lb_cl_error_ != CL_SUCCESS)                                                            \
-            return lb_opencl_fail(lb_cl_error_, what);                                             \
+            return lb_opencl_fail(lb_cl_error_, name, what);                                       \
     } while (0)
+#define LB_CL_TRY(call, name) LB_CL_TRY_OF(call, name, "")
 
 #endif

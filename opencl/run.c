@@ -30,7 +30,7 @@ static lb_status make_kernels(lb_plan *plan, plan_impl *impl, cl_program program
         for (int set = 0; set < LB_MAX_CONCURRENT_RUNS; set++) {
             cl_int error;
             impl->kernels[set][pass] = cl->clCreateKernel(program, row->passes[pass].entry, &error);
-            LB_CL_TRY(error, row->passes[pass].entry);
+            LB_CL_TRY_OF(error, "clCreateKernel", row->passes[pass].entry);
         }
     return LB_OK;
 }
@@ -87,9 +87,15 @@ static lb_status check_buffer(const lb_opencl_context *o, const char *name, lb_p
     cl_context owner = NULL;
     if (bytes == 0)
         return LB_OK;
-    LB_CL_TRY(o->cl->clGetMemObjectInfo(pointer.base, CL_MEM_SIZE, sizeof have, &have, NULL), name);
-    LB_CL_TRY(o->cl->clGetMemObjectInfo(pointer.base, CL_MEM_CONTEXT, sizeof owner, &owner, NULL),
-              name);
+    cl_int error = o->cl->clGetMemObjectInfo(pointer.base, CL_MEM_SIZE, sizeof have, &have, NULL);
+    if (error == CL_INVALID_MEM_OBJECT)
+        return lb_fail(LB_INVALID_ARGUMENT,
+                       "lb_run: %s (%p) is no cl_mem; lb_memory_alloc and clCreateBuffer make them",
+                       name, pointer.base);
+    LB_CL_TRY_OF(error, "clGetMemObjectInfo", name);
+    LB_CL_TRY_OF(
+        o->cl->clGetMemObjectInfo(pointer.base, CL_MEM_CONTEXT, sizeof owner, &owner, NULL),
+        "clGetMemObjectInfo", name);
     if (owner != o->context)
         return lb_fail(LB_INVALID_ARGUMENT, "lb_run: %s is a cl_mem of another cl_context", name);
     if (pointer.offset > have || bytes > have - pointer.offset)
@@ -183,9 +189,9 @@ static lb_status enqueue(const lb_plan *plan, const cl_kernel *kernels, const cl
         if (out_of_order && i > 0)
             LB_CL_TRY(cl->clEnqueueBarrierWithWaitList(queue, 0, NULL, NULL),
                       "clEnqueueBarrierWithWaitList");
-        LB_CL_TRY(
+        LB_CL_TRY_OF(
             cl->clEnqueueNDRangeKernel(queue, kernels[i], 3, NULL, global, local, 0, NULL, NULL),
-            pass->entry);
+            "clEnqueueNDRangeKernel", pass->entry);
     }
     return LB_OK;
 }
