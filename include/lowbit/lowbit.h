@@ -568,6 +568,129 @@ typedef struct lb_verify_report {
 LB_API lb_status lb_verify(const lb_problem *problem, const lb_host_args *args, const void *d,
                            int64_t rows, uint64_t seed, int freivalds, lb_verify_report *report);
 
+/* ---- Quantising ------------------------------------------------------------------------------ */
+
+/*
+ * From real numbers to codes and back, on the host:
+ *
+ *     q = saturate(rint(x / scale) + zero),    x ~ (q - zero) * scale
+ *
+ * x / scale is one f32 division and ties go to even (ONNX QuantizeLinear); NaN counts as 0. A b1
+ * code is the sign: bit 1 where x >= 0.
+ */
+typedef enum lb_quant_scheme {
+    LB_QUANT_SYMMETRIC = 0, /* -max to max (s8: -127 to 127); unsigned types: about (max + 1) / 2 */
+    LB_QUANT_FULL = 1,      /* all codes, scale |x| / (max + 1/2) (s8: 127.5) */
+    LB_QUANT_ASYMMETRIC = 2 /* all codes, from min(x, 0) to max(x, 0); not t2, b1 */
+} lb_quant_scheme;
+
+/* How a range is chosen for data. */
+typedef enum lb_calibrator {
+    LB_CALIBRATE_MINMAX = 0,
+    LB_CALIBRATE_PERCENTILE = 1, /* clips what is beyond the percentile */
+    LB_CALIBRATE_MSE = 2,        /* the range of least squared error among 100 shares of min-max */
+    LB_CALIBRATE_ENTROPY = 3     /* the clipping of least Kullback-Leibler divergence */
+} lb_calibrator;
+
+/* One more granularity, for quantising alone: one value per column (channels of activations). */
+#define LB_PER_COLUMN 5
+
+/* A matrix of real numbers, [rows][cols], and how it is to be quantised. */
+typedef struct lb_quant {
+    uint32_t struct_size;
+    int32_t type;        /* of the codes: s8, u8, s4, u4, s2, u2, t2, b1 */
+    int32_t x_type;      /* f32 (or 0), f16, bf16 */
+    int32_t scheme;      /* lb_quant_scheme */
+    int32_t calibrator;  /* lb_calibrator */
+    int32_t granularity; /* PER_TENSOR, PER_TOKEN or PER_CHANNEL (both: per row; tokens of A,
+                            channels of B), PER_GROUP (per row and `group` columns), PER_COLUMN */
+    int64_t rows, cols;
+    int64_t group;     /* columns; only with PER_GROUP, any size */
+    double percentile; /* 50 to 100; 0 = 99.99 */
+} lb_quant;
+#define LB_QUANT_INIT LB_STRUCT_INIT(lb_quant)
+
+/* Values that the scales and the zero points have: 1, rows, rows * groups or cols. */
+LB_API lb_status lb_quant_count(const lb_quant *quant, int64_t *count);
+/* Bytes of the codes: rows start on a byte. */
+LB_API lb_status lb_quant_bytes(const lb_quant *quant, uint64_t *bytes);
+/*
+ * The scale and zero point of a range. A range of less than 2^-100 gives scale 1, ends beyond 2^120
+ * count as 2^120: the scale is always finite and positive. BAD_DATA if an end is no number.
+ */
+LB_API lb_status lb_quantize_range(int32_t type, int32_t scheme, float least, float most,
+                                   float *scale, int32_t *zero);
+/*
+ * Scales and zero points for x by the calibrator, which sees x itself (MINMAX, MSE) or its
+ * histogram (as an observer). zeros may be NULL unless the scheme needs it. BAD_DATA names the
+ * first NaN or infinity, or says that there are no values; nothing is written then.
+ */
+LB_API lb_status lb_quantize_calibrate(const lb_quant *quant, const void *x, float *scales,
+                                       int32_t *zeros);
+/* Codes of x for any positive scales. zeros NULL: 0. */
+LB_API lb_status lb_quantize(const lb_quant *quant, const void *x, const float *scales,
+                             const int32_t *zeros, void *codes);
+/* (q - zero) * scale, one f32 multiplication. */
+LB_API lb_status lb_dequantize(const lb_quant *quant, const void *codes, const float *scales,
+                               const int32_t *zeros, float *x);
+
+/*
+ * An observer sees data in pieces, as calibration runs produce them, and keeps 4096 counts. What it
+ * finds depends on the values alone, not on their order or the pieces. Not for several threads.
+ */
+typedef struct lb_observer lb_observer;
+LB_API lb_status lb_observer_create(lb_observer **observer);
+LB_API void lb_observer_destroy(lb_observer *observer);
+/* BAD_DATA names the first NaN or infinity; the observer is then as before the call. */
+LB_API lb_status lb_observer_add(lb_observer *observer, int32_t x_type, const void *x,
+                                 uint64_t count);
+/* From quant: type, scheme, calibrator, percentile. BAD_DATA: no values, or all the same. */
+LB_API lb_status lb_observer_range(const lb_observer *observer, const lb_quant *quant, float *least,
+                                   float *most);
+/* lb_observer_range, then lb_quantize_range. */
+LB_API lb_status lb_observer_scale(const lb_observer *observer, const lb_quant *quant, float *scale,
+                                   int32_t *zero);
+
+/* Weights by the methods that have names. x is f32; a unit is what one scale is for. */
+typedef enum lb_weight_method {
+    LB_WEIGHTS_NEAREST = 0, /* lb_quantize_calibrate, lb_quantize; any type */
+    LB_WEIGHTS_TWN = 1,     /* t2: beyond 0.7 mean|w| (F. Li et al., 2016), scale their mean */
+    LB_WEIGHTS_ABSMEAN = 2, /* t2: rint(w / mean|w|) (BitNet b1.58, S. Ma et al., 2024) */
+    LB_WEIGHTS_XNOR = 3     /* b1: sign, scale mean|w| (M. Rastegari et al., 2016) */
+} lb_weight_method;
+LB_API lb_status lb_quantize_weights(const lb_quant *quant, int32_t method, const float *w,
+                                     void *codes, float *scales, int32_t *zeros);
+/*
+ * Two scales per unit (TTQ, C. Zhu et al., 2017): t2 codes beyond 0.05 max|w|, and for each unit a
+ * table of 4 by code, {0, positive, 0, -negative}, both the mean size on their side.
+ */
+LB_API lb_status lb_quantize_two_scales(const lb_quant *quant, const float *w, void *codes,
+                                        float *tables);
+/*
+ * Several binary bases (ABC-Net, X. Lin et al., 2017): w ~ sum_i scale_i * base_i, base_i the sign
+ * of w - mean + u_i * deviation with u_i from -1 to 1, scales by least squares. `bases` (1 to 8)
+ * matrices of b1 codes one after the other; scales [bases][units].
+ */
+LB_API lb_status lb_quantize_bases(const lb_quant *quant, int32_t bases, const float *w,
+                                   void *codes, float *scales);
+
+/*
+ * Codebooks: a table of `entries` (2 to 256, a power of two) vectors of `dim` (1, 2 or 4) values,
+ * and for each vector of data the code of the nearest (the lower one of two equally near).
+ */
+/* The 16 quantiles of a normal distribution of QLoRA (T. Dettmers et al., 2023), from -1 to 1. */
+LB_API void lb_codebook_nf4(float table[16]);
+/* Fits a table to `count` vectors: k-means from a splitting start (Y. Linde, A. Buzo, R. Gray,
+ * 1980); the same data give the same table. Tables of dim 1 are ascending. BAD_DATA: none, NaN,
+ * infinity. */
+LB_API lb_status lb_codebook_fit(const float *x, int64_t count, int32_t dim, int32_t entries,
+                                 float *table);
+/* Codes of 1, 2, 4 or 8 bits (the least that holds entries - 1), packed low bits first, no gaps. */
+LB_API lb_status lb_codebook_assign(const float *x, int64_t count, int32_t dim, const float *table,
+                                    int32_t entries, void *codes);
+LB_API lb_status lb_codebook_values(const void *codes, int64_t count, int32_t dim,
+                                    const float *table, int32_t entries, float *x);
+
 /* ---- Formats --------------------------------------------------------------------------------- */
 
 /*

@@ -56,3 +56,13 @@ def qlinear_matmul(device, a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_ze
     return run(device, Problem(line), np.empty(a.shape[:-1] + (n,), y_zero.dtype), weights, a=a,
                a_zero=per_batch(a_zero, batch, np.int32) if za else None,
                d_scale=scale.astype(f), d_zero=np.asarray(y_zero, np.int32).reshape(-1)[:1] if zy else None)
+
+
+def scaled_matmul(device, a, a_zero, b, scale, b_zero, bias):
+    """(A - za)(B - zb) * scale + bias in f32; scale and b_zero per tensor or column."""
+    m, n, k, _ = dims(a, b)
+    granularity = "channel" if scale.size > 1 else "tensor"
+    z = "" if b_zero is None else ".z" if b_zero.size == scale.size else ".zt"
+    line = f"{name(a)}.zt*{name(b)}@cols.{granularity}{z}->f32 m{m} n{n} k{k}" + (" +bias.f32" if bias is not None else "")
+    weights = canonical(b, scales=scale, zeros=None if b_zero is None else b_zero.astype(np.int32))
+    return run(device, Problem(line), np.empty((m, n), np.float32), weights, a=a, a_zero=a_zero, bias=bias)

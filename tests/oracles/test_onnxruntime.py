@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import products
+from quantize import ASYMMETRIC, calibrate, quantize
 from lib import Part, Problem, Stored, address, check, devices, lib, run, stored_weights
 
 U = 2.0**-24
@@ -59,6 +60,28 @@ def test_qlinear_matmul(device, a_type, b_type, tally):
         theirs = onnx_run("QLinearMatMul", "", [np.asarray(x) for x in args], a_type)
         np.testing.assert_array_equal(products.qlinear_matmul(device, *args), theirs)
         tally(f"onnxruntime QLinearMatMul, random shapes, on {device}: bit equal")
+
+
+@pytest.mark.parametrize("device", devices)
+@pytest.mark.parametrize("b_type", [np.uint8, np.int8])
+def test_dynamic_quantize_matmul(device, b_type, tally):
+    """A quantised to u8 on the way, an f32 product and bias: the codes are equal, and so are the bits of D."""
+    random = np.random.default_rng(13)
+    f = np.float32
+    for i in range(40):
+        m, n, k = (int(v) for v in random.integers(1, (9, 40, 150)))
+        a = (random.standard_normal((m, k)) * 3).astype(f) + f(i % 5 - 2)
+        b = integers(random, b_type, (k, n))
+        columns, with_zeros, with_bias = i % 2 == 1, i % 3 > 0, i % 4 > 1
+        b_scale = random.uniform(0.001, 0.1, n if columns else 1).astype(f)
+        b_zero = integers(random, b_type, n if columns else 1) if with_zeros else None
+        bias = random.standard_normal(n).astype(f) if with_bias else None
+        theirs = onnx_run("DynamicQuantizeMatMul", "com.microsoft", [a, b, b_scale, b_zero, bias], f)
+        scale, zero = calibrate(a.reshape(1, -1), "u8", ASYMMETRIC)
+        codes = quantize(a.reshape(1, -1), "u8", scale, zero, scheme=ASYMMETRIC).reshape(m, k).astype(np.uint8)
+        mine = products.scaled_matmul(device, codes, zero, b, (b_scale * scale).astype(f), b_zero, bias)
+        np.testing.assert_array_equal(mine, theirs)
+        tally(f"onnxruntime DynamicQuantizeMatMul, random shapes, on {device}: bit equal")
 
 
 # ---- MatMulNBits --------------------------------------------------------------------------------------------
