@@ -66,14 +66,14 @@ static lb_status run(const bench *b, cl_kernel kernel, double *seconds)
     LB_CL_TRY(cl->clEnqueueNDRangeKernel(b->o->queue, kernel, 1, NULL, &b->items, &local, 0, NULL,
                                          &event),
               "clEnqueueNDRangeKernel of a ceiling");
-    cl_int error = cl->clWaitForEvents(1, &event);
+    cl_int waited = cl->clWaitForEvents(1, &event), error = waited;
     if (error == CL_SUCCESS)
         error = cl->clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_START, sizeof from, &from,
                                             NULL);
     if (error == CL_SUCCESS)
         error = cl->clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_END, sizeof to, &to, NULL);
     cl->clReleaseEvent(event);
-    LB_CL_TRY(error, "clGetEventProfilingInfo of a ceiling");
+    LB_CL_TRY_OF(error, waited ? "clWaitForEvents" : "clGetEventProfilingInfo", "a ceiling");
     *seconds = to > from ? 1e-9 * (double)(to - from) : 0;
     return LB_OK;
 }

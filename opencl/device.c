@@ -10,42 +10,55 @@
 
 #define MAX_DEVICES 32
 
-static void device_text(const lb_cl *cl, cl_device_id device, cl_device_info what, char *text,
-                        size_t capacity)
+/* Questions that every driver answers (OpenCL 1.2, 4.2); the first that it does not is kept. */
+typedef struct query {
+    const lb_cl *cl;
+    cl_device_id device;
+    cl_int error;
+} query;
+
+static void keep(query *q, cl_int error)
 {
-    text[0] = 0;
+    if (q->error == CL_SUCCESS)
+        q->error = error;
+}
+
+static void device_text(query *q, cl_device_info what, char *text, size_t capacity)
+{
     size_t size = 0;
-    if (cl->clGetDeviceInfo(device, what, 0, NULL, &size) != CL_SUCCESS)
-        return;
+    text[0] = 0;
+    keep(q, q->cl->clGetDeviceInfo(q->device, what, 0, NULL, &size));
     char *all = malloc(size + 1);
-    if (!all)
+    if (!all) {
+        keep(q, CL_OUT_OF_HOST_MEMORY);
         return;
-    if (cl->clGetDeviceInfo(device, what, size, all, NULL) == CL_SUCCESS) {
+    }
+    cl_int error = q->cl->clGetDeviceInfo(q->device, what, size, all, NULL);
+    keep(q, error);
+    if (error == CL_SUCCESS) {
         all[size] = 0;
         snprintf(text, capacity, "%s", all);
     }
     free(all);
 }
 
-static cl_uint device_uint(const lb_cl *cl, cl_device_id device, cl_device_info what)
+static void device_value(query *q, cl_device_info what, void *value, size_t bytes)
+{
+    keep(q, q->cl->clGetDeviceInfo(q->device, what, bytes, value, NULL));
+}
+
+static cl_uint device_uint(query *q, cl_device_info what)
 {
     cl_uint value = 0;
-    cl->clGetDeviceInfo(device, what, sizeof value, &value, NULL);
+    device_value(q, what, &value, sizeof value);
     return value;
 }
 
-static uint64_t device_ulong(const lb_cl *cl, cl_device_id device, cl_device_info what)
+static uint64_t device_ulong(query *q, cl_device_info what)
 {
     cl_ulong value = 0;
-    cl->clGetDeviceInfo(device, what, sizeof value, &value, NULL);
+    device_value(q, what, &value, sizeof value);
     return value;
-}
-
-static cl_device_type device_type(const lb_cl *cl, cl_device_id device)
-{
-    cl_device_type type = 0;
-    cl->clGetDeviceInfo(device, CL_DEVICE_TYPE, sizeof type, &type, NULL);
-    return type;
 }
 
 /* ---- Listing ------------------------------------------------------------------------------------
@@ -96,7 +109,7 @@ lb_status lb_opencl_devices(lb_device_info *infos, size_t capacity, size_t *coun
         return LB_NO_DEVICE;
     LB_TRY(list(cl, devices, count));
     for (size_t i = 0; i < *count && i < capacity; i++) {
-        lb_opencl_describe(devices[i], &infos[i]);
+        LB_TRY(lb_opencl_describe(devices[i], &infos[i]));
         infos[i].index = (int32_t)i;
         snprintf(infos[i].selector, sizeof infos[i].selector, "opencl:%u", (unsigned)i);
     }
@@ -152,7 +165,6 @@ static void add_cpu_words(lb_device_info *info)
 #define DEVICE_COMPUTE_CAPABILITY_MAJOR_NV 0x4000
 #define DEVICE_COMPUTE_CAPABILITY_MINOR_NV 0x4001
 #define DEVICE_INTEGER_DOT_PRODUCT_CAPABILITIES 0x1073
-#define INTEGER_DOT_PRODUCT_INPUT_4X8BIT_PACKED 1u
 
 /* An AMD target with v_dot4_i32_i8 (or iu8, from gfx11 on), as LLVM lists them: "gfx90a:xnack-". */
 static bool amd_has_dot4(const char *name)
@@ -183,17 +195,16 @@ static void add_dpas_word(const lb_cl *cl, cl_device_id device, lb_device_info *
         add_word(info, "intel-dpas16");
 }
 
-static void add_gpu_words(const lb_cl *cl, cl_device_id device, const char *extensions,
-                          lb_device_info *info)
+static void add_gpu_words(query *q, const char *extensions, lb_device_info *info)
 {
     size_t items = 0;
     add_word(info, "gpu");
-    cl->clGetDeviceInfo(device, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof items, &items, NULL);
+    device_value(q, CL_DEVICE_MAX_WORK_GROUP_SIZE, &items, sizeof items);
     if (items >= 256)
         add_word(info, "wg256"); /* and, as every full profile since 1.1, 32 KiB of local memory */
     if (has_extension(extensions, "cl_nv_device_attribute_query")) {
-        cl_uint capability = 10 * device_uint(cl, device, DEVICE_COMPUTE_CAPABILITY_MAJOR_NV) +
-                             device_uint(cl, device, DEVICE_COMPUTE_CAPABILITY_MINOR_NV);
+        cl_uint capability = 10 * device_uint(q, DEVICE_COMPUTE_CAPABILITY_MAJOR_NV) +
+                             device_uint(q, DEVICE_COMPUTE_CAPABILITY_MINOR_NV);
         if (capability >= 61)
             add_word(info, "nv-dp4a");
         if (capability >= 80)
@@ -202,43 +213,43 @@ static void add_gpu_words(const lb_cl *cl, cl_device_id device, const char *exte
     if (strstr(info->vendor, "Advanced Micro") && amd_has_dot4(info->name))
         add_word(info, "amd-sdot4");
     if (has_extension(extensions, "cl_intel_subgroup_matrix_multiply_accumulate"))
-        add_dpas_word(cl, device, info);
+        add_dpas_word(q->cl, q->device, info);
 }
 
 const char *lb_opencl_pretend = "";
 
-void lb_opencl_describe(cl_device_id device, lb_device_info *info)
+lb_status lb_opencl_describe(cl_device_id device, lb_device_info *info)
 {
-    const lb_cl *cl = lb_opencl_load();
+    query q = {lb_opencl_load(), device, CL_SUCCESS};
     static const size_t extension_bytes = 16384;
     *info = (lb_device_info)LB_DEVICE_INFO_INIT;
     snprintf(info->backend, sizeof info->backend, "opencl");
-    device_text(cl, device, CL_DEVICE_NAME, info->name, sizeof info->name);
-    device_text(cl, device, CL_DEVICE_VENDOR, info->vendor, sizeof info->vendor);
+    device_text(&q, CL_DEVICE_NAME, info->name, sizeof info->name);
+    device_text(&q, CL_DEVICE_VENDOR, info->vendor, sizeof info->vendor);
     char version[64], driver[64];
-    device_text(cl, device, CL_DEVICE_VERSION, version, 32);
-    device_text(cl, device, CL_DRIVER_VERSION, driver, sizeof driver);
+    device_text(&q, CL_DEVICE_VERSION, version, 32);
+    device_text(&q, CL_DRIVER_VERSION, driver, sizeof driver);
     snprintf(info->driver, sizeof info->driver, "%.30s, driver %.50s", version, driver);
-    info->is_gpu = (device_type(cl, device) & CL_DEVICE_TYPE_GPU) != 0;
-    info->compute_units = (int32_t)device_uint(cl, device, CL_DEVICE_MAX_COMPUTE_UNITS);
-    info->clock_mhz = (int32_t)device_uint(cl, device, CL_DEVICE_MAX_CLOCK_FREQUENCY);
-    info->global_bytes = device_ulong(cl, device, CL_DEVICE_GLOBAL_MEM_SIZE);
-    info->local_bytes = device_ulong(cl, device, CL_DEVICE_LOCAL_MEM_SIZE);
-    info->cache_bytes = device_ulong(cl, device, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE);
+    cl_device_type type = 0;
+    device_value(&q, CL_DEVICE_TYPE, &type, sizeof type);
+    info->is_gpu = (type & CL_DEVICE_TYPE_GPU) != 0;
+    info->compute_units = (int32_t)device_uint(&q, CL_DEVICE_MAX_COMPUTE_UNITS);
+    info->clock_mhz = (int32_t)device_uint(&q, CL_DEVICE_MAX_CLOCK_FREQUENCY);
+    info->global_bytes = device_ulong(&q, CL_DEVICE_GLOBAL_MEM_SIZE);
+    info->local_bytes = device_ulong(&q, CL_DEVICE_LOCAL_MEM_SIZE);
+    info->cache_bytes = device_ulong(&q, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE);
 
     char *extensions = malloc(extension_bytes);
     if (!extensions)
-        return;
-    device_text(cl, device, CL_DEVICE_EXTENSIONS, extensions, extension_bytes);
-    if (device_type(cl, device) & CL_DEVICE_TYPE_CPU)
+        return lb_fail(LB_OUT_OF_MEMORY, "no memory for the extensions of an OpenCL device");
+    device_text(&q, CL_DEVICE_EXTENSIONS, extensions, extension_bytes);
+    if (type & CL_DEVICE_TYPE_CPU)
         add_cpu_words(info);
     else
-        add_gpu_words(cl, device, extensions, info);
-    cl_uint dot = 0;
-    if (has_extension(extensions, "cl_khr_integer_dot_product") &&
-        cl->clGetDeviceInfo(device, DEVICE_INTEGER_DOT_PRODUCT_CAPABILITIES, sizeof(cl_ulong),
-                            &(cl_ulong){0}, NULL) == CL_SUCCESS)
-        dot = INTEGER_DOT_PRODUCT_INPUT_4X8BIT_PACKED;
+        add_gpu_words(&q, extensions, info);
+    bool dot = has_extension(extensions, "cl_khr_integer_dot_product") &&
+               q.cl->clGetDeviceInfo(device, DEVICE_INTEGER_DOT_PRODUCT_CAPABILITIES,
+                                     sizeof(cl_ulong), &(cl_ulong){0}, NULL) == CL_SUCCESS;
     if (dot)
         add_word(info, "cl-dot8");
     if (has_extension(extensions, "cl_khr_fp16"))
@@ -246,4 +257,6 @@ void lb_opencl_describe(cl_device_id device, lb_device_info *info)
     if (*lb_opencl_pretend)
         add_word(info, lb_opencl_pretend);
     free(extensions);
+    LB_CL_TRY(q.error, "clGetDeviceInfo");
+    return LB_OK;
 }

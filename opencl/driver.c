@@ -80,11 +80,12 @@ static lb_status open_device(const lb_context_desc *desc, int index, lb_context 
         o->context = NULL; /* not ours to release */
     else
         status = make_queue(o, CL_QUEUE_PROFILING_ENABLE, &o->queue);
+    if (status == LB_OK)
+        status = lb_opencl_describe(o->device, &context->device.info);
     if (status != LB_OK) {
         close_device(context);
         return status;
     }
-    lb_opencl_describe(o->device, &context->device.info);
     context->device.info.index = desc->native_context ? -1 : index;
     if (desc->native_context)
         snprintf(context->device.info.selector, sizeof context->device.info.selector, "opencl");

@@ -16,7 +16,7 @@
 lb_status lb_opencl_devices(lb_device_info *infos, size_t capacity, size_t *count);
 lb_status lb_opencl_device_at(int index, cl_device_id *device);
 /* Fills everything but index and selector. */
-void lb_opencl_describe(cl_device_id device, lb_device_info *info);
+lb_status lb_opencl_describe(cl_device_id device, lb_device_info *info);
 /* Feature words that every device is said to have besides its own; "". Only tests set it, to run
    rows for devices that are not there on one that is. */
 extern const char *lb_opencl_pretend;

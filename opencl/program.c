@@ -168,8 +168,9 @@ static lb_status build(lb_opencl_context *o, cl_program program, const char *opt
         snprintf(log, sizeof log, "%s", all); /* the first errors say most */
     }
     free(all);
-    return lb_fail(LB_DRIVER, "OpenCL: clBuildProgram with '%s' failed with %s (%d); build log: %s",
-                   options, lb_opencl_error_name(error), error, log);
+    return lb_fail(error == CL_OUT_OF_HOST_MEMORY ? LB_OUT_OF_MEMORY : LB_DRIVER,
+                   "OpenCL: clBuildProgram with '%s' failed with %s (%d); build log: %s", options,
+                   lb_opencl_error_name(error), error, log);
 }
 
 static bool from_cache(lb_context *context, lb_hash128 key, const char *options,

@@ -21,7 +21,8 @@
  * Conventions
  *  - Every fallible function returns a status; lb_last_error() then holds one sentence that names
  * the value, the limit and what would work. On any status but LB_OK nothing was written to the
- * outputs.
+ * outputs; only where a device fails while it computes (LB_DRIVER of lb_run_host, of a sync or of a
+ * copy) is D undefined.
  *  - Structs begin with struct_size (set by their *_INIT macro); fields are only ever appended.
  *  - The caller owns all memory, the workspace and the stream. lb_run never allocates, locks, waits
  * or reads back; it is asynchronous where the device is.

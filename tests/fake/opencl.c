@@ -19,6 +19,7 @@
 #define MOST_DEVICES 8
 #define MARK 0x5a
 
+_Thread_local volatile int fake_cl_inside;
 fake_opencl fake_cl = {.platforms = 1, .devices = 1, .extensions = ""};
 
 /* ---- Objects --------------------------------------------------------------------------------- */
@@ -89,7 +90,9 @@ static int valid(const void *handle, unsigned kind)
 
 static void *make(size_t bytes, unsigned kind)
 {
+    fake_cl_inside++;
     object *o = calloc(1, bytes);
+    fake_cl_inside--;
     if (!o)
         abort();
     o->magic = MAGIC + kind;
@@ -123,9 +126,11 @@ static cl_int release(void *handle, unsigned kind, const char *call)
     if (--o->references == 0) {
         o->magic = 0;
         fake_cl.alive[kind]--;
+        fake_cl_inside++;
         if (kind == FAKE_BUFFER && !((cl_mem)handle)->borrowed)
             free(((cl_mem)handle)->bytes);
         free(o);
+        fake_cl_inside--;
     }
     return fails(call) ? fake_cl.fail_with : CL_SUCCESS;
 }
@@ -277,7 +282,9 @@ static cl_mem CL_API_CALL fake_clCreateBuffer(cl_context context, cl_mem_flags f
     memory->context = context;
     memory->size = bytes;
     memory->borrowed = (flags & CL_MEM_USE_HOST_PTR) != 0;
+    fake_cl_inside++;
     memory->bytes = memory->borrowed ? host : malloc(bytes);
+    fake_cl_inside--;
     if (!memory->bytes)
         abort();
     return memory;

@@ -32,6 +32,8 @@ typedef struct fake_opencl {
 } fake_opencl;
 
 extern fake_opencl fake_cl;
+/* This thread is allocating or freeing for the driver itself, not for the library. */
+extern _Thread_local volatile int fake_cl_inside; /* compilers know that malloc reads no other */
 
 /* All objects that are alive. */
 static inline int fake_cl_alive(void)
