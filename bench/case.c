@@ -7,6 +7,7 @@
 #define GUARD ((size_t)256) /* bytes before and after D, poisoned */
 #define POISON 0xa5
 #define MOST_COPIES 64
+#define WORKSPACE 9 /* its place in owned, after the inputs */
 
 #define TRY(call)                                                                                  \
     do {                                                                                           \
@@ -53,7 +54,7 @@ static lb_status upload_shared(qb_case *c)
     c->args.workspace_bytes = (size_t)c->info.workspace_bytes;
     if (c->info.workspace_bytes)
         TRY(lb_memory_alloc(c->context, (size_t)c->info.workspace_bytes, &c->args.workspace));
-    c->owned[sizeof arrays / sizeof *arrays] = c->args.workspace;
+    c->owned[WORKSPACE] = c->args.workspace;
     return LB_OK;
 }
 
@@ -96,6 +97,37 @@ lb_status qb_case_open(lb_context *context, const qb_inputs *in, const lb_plan_d
         return LB_OUT_OF_MEMORY;
     TRY(upload_shared(c));
     return pack_and_copy(c);
+}
+
+/* Takes over `plan`, whose workspace may be another. */
+static lb_status use_plan(qb_case *c, lb_plan *plan, const lb_plan_info *info)
+{
+    lb_ptr workspace = {0};
+    if (info->workspace_bytes)
+        TRY(lb_memory_alloc(c->context, (size_t)info->workspace_bytes, &workspace));
+    lb_stream_sync(c->context, NULL);
+    lb_memory_free(c->context, c->args.workspace);
+    lb_plan_destroy(c->plan);
+    c->args.workspace = c->owned[WORKSPACE] = workspace;
+    c->args.workspace_bytes = (size_t)info->workspace_bytes;
+    c->plan = plan;
+    c->info = *info;
+    return LB_OK;
+}
+
+lb_status qb_case_replan(qb_case *c, const lb_plan_desc *desc)
+{
+    lb_plan_desc same = *desc;
+    lb_plan_info info = LB_PLAN_INFO_INIT;
+    lb_plan *plan = NULL;
+    same.layout = c->info.layout;
+    TRY(lb_plan_create(c->context, &c->in->problem, &same, &plan));
+    lb_status status = lb_plan_get_info(plan, &info);
+    if (status == LB_OK)
+        status = use_plan(c, plan, &info);
+    if (status != LB_OK)
+        lb_plan_destroy(plan);
+    return status;
 }
 
 void qb_case_close(qb_case *c)

@@ -30,6 +30,9 @@ typedef struct qb_case {
 lb_status qb_case_open(lb_context *context, const qb_inputs *in, const lb_plan_desc *desc,
                        uint64_t rotate, qb_case *c);
 void qb_case_close(qb_case *c);
+/* Another plan for the same arrays: a kernel that eats the same layout of weights. UNSUPPORTED if
+ * it does not, or refuses; then the case is as before. */
+lb_status qb_case_replan(qb_case *c, const lb_plan_desc *desc);
 
 /* Enqueues the product on the context's stream, with the next copy each time. */
 lb_status qb_case_run(qb_case *c, size_t turn);

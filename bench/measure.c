@@ -7,7 +7,7 @@
 #define MOST_SAMPLES 2000
 #define SHORTEST_SAMPLE 0.5e-3 /* seconds: below, an event's own cost would be measured */
 
-static double now(void)
+double qb_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -59,8 +59,9 @@ static lb_status measure(qb_case *c, lb_event *const *events, double min_time, i
         status = sample(c, events, (long)c->copies, &turn, &seconds);
     if (status == LB_OK && seconds < SHORTEST_SAMPLE)
         runs = (long)(SHORTEST_SAMPLE / (seconds > 1e-7 ? seconds : 1e-7)) + 1;
-    double start = now();
-    while (status == LB_OK && count < MOST_SAMPLES && (count < least || now() - start < min_time))
+    double start = qb_now();
+    while (status == LB_OK && count < MOST_SAMPLES &&
+           (count < least || qb_now() - start < min_time))
         status = sample(c, events, runs, &turn, &samples[count++]);
     if (status == LB_OK)
         summarise(samples, count, runs, time);
@@ -86,10 +87,10 @@ void qb_measure_host(void (*work)(void *), void *argument, double min_time, int 
     static double samples[MOST_SAMPLES];
     long count = 0;
     work(argument);
-    double start = now(), from = start, to;
+    double start = qb_now(), from = start, to;
     do {
         work(argument);
-        to = now();
+        to = qb_now();
         samples[count++] = to - from;
         from = to;
     } while (count < MOST_SAMPLES && (count < least || to - start < min_time));

@@ -10,6 +10,9 @@ typedef struct qb_time {
     long samples, runs;       /* a sample is one or more runs between two events */
 } qb_time;
 
+/* Seconds of a clock that never goes back. */
+double qb_now(void);
+
 /* Runs at least once to warm up, then samples until `min_time` seconds have passed and at least
  * `least` samples are there. */
 lb_status qb_measure(qb_case *c, double min_time, int least, qb_time *time);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../host/nearest.h"
 #include "qbench.h"
 
 enum { SUITE = 1, HELP }; /* options that are acted on one by one */
@@ -35,11 +36,24 @@ static const qb_command *find_command(const char *word)
 
 static int no_command(const char *word)
 {
-    fprintf(stderr, "qbench: '%s' is no command (", word);
+    char names[512] = "", hint[80];
     for (size_t i = 0; i < qb_command_count; i++)
-        fprintf(stderr, "%s%s", i ? ", " : "", qb_commands[i].name);
-    fprintf(stderr, ") and no problem line; see qbench --help\n");
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? " " : "",
+                 qb_commands[i].name);
+    fprintf(stderr, "qbench: '%s' is no command (%s) and no problem line%s; see qbench --help\n",
+            word, names, lb_did_you_mean(names, word, strlen(word), hint, sizeof hint));
     return QB_EXIT_USAGE;
+}
+
+/* All options of popt's tables: "--bits --m ...". */
+static const char *option_names(const struct poptOption *groups)
+{
+    static char names[2048];
+    names[0] = 0;
+    for (; groups->arg; groups++)
+        for (const struct poptOption *o = groups->arg; o->longName; o++)
+            snprintf(names + strlen(names), sizeof names - strlen(names), "--%s ", o->longName);
+    return names;
 }
 
 /* A suite is a file if its name looks like one, else a built-in one. */
@@ -106,9 +120,9 @@ static int arguments(poptContext context, qb_options *o)
     return -1;
 }
 
-static int collect(poptContext context, qb_options *o, char **suite)
+static int collect(poptContext context, const struct poptOption *table, qb_options *o, char **suite)
 {
-    char why[256] = "";
+    char why[256] = "", hint[80];
     int code;
     while ((code = poptGetNextOpt(context)) > 0) {
         if (code == HELP)
@@ -120,8 +134,11 @@ static int collect(poptContext context, qb_options *o, char **suite)
             return fail_lines(why);
     }
     if (code < -1) {
-        fprintf(stderr, "qbench: %s: %s\n", poptBadOption(context, POPT_BADOPTION_NOALIAS),
-                poptStrerror(code));
+        const char *option = poptBadOption(context, POPT_BADOPTION_NOALIAS);
+        fprintf(stderr, "qbench: %s: %s%s; see qbench --help\n", option, poptStrerror(code),
+                code == POPT_ERROR_BADOPT ? lb_did_you_mean(option_names(table), option,
+                                                            strcspn(option, "="), hint, sizeof hint)
+                                          : "");
         return QB_EXIT_USAGE;
     }
     return arguments(context, o);
@@ -136,6 +153,8 @@ static int validate(qb_options *o)
         return fail("%s takes 0 to 3600 seconds", "--min-time");
     if (o->repeat < 1 || o->repeat > 2000)
         return fail("%s takes 1 to 2000", "--repeat");
+    if (!(o->seconds >= 0 && o->seconds <= 1e6))
+        return fail("%s takes 0 to 1000000", "--seconds");
     if (!(o->threshold >= 0 && o->threshold <= 1000))
         return fail("%s takes 0 to 1000 percent", "--threshold");
     if (o->json && o->csv && strcmp(o->json, "-") == 0 && strcmp(o->csv, "-") == 0)
@@ -201,6 +220,14 @@ int qb_options_parse(int argc, const char **argv, qb_options *o)
         FLAG("no-check", 0, no_check, "run: do not compare with the reference"),
         FLAG("no-baseline", 0, no_baseline, "run: do not time the baseline"),
         POPT_TABLEEND};
+    struct poptOption tuning[] = {
+        {"seconds", 0, POPT_ARG_DOUBLE, &o->seconds, 0, "in all (60 for each line)", "SECONDS"},
+        TEXT("file", 'f', file, "where entries go ($LOWBIT_TUNING, else ~/.config/lowbit/tuning)",
+             "FILE"),
+        TEXT("scope", 0, scope, "whom entries are for: device (the default), arch, vendor, default",
+             "SCOPE"),
+        FLAG("resume", 0, resume, "skip lines that the file has"),
+        POPT_TABLEEND};
     struct poptOption output[] = {
         TEXT("json", 0, json, "also write JSON ('-': only, to stdout)", "FILE"),
         TEXT("csv", 0, csv, "also write CSV ('-': only, to stdout)", "FILE"),
@@ -211,13 +238,16 @@ int qb_options_parse(int argc, const char **argv, qb_options *o)
         {"help", 'h', POPT_ARG_NONE, NULL, HELP, "this text; after a command: of that command",
          NULL},
         POPT_TABLEEND};
-    const struct poptOption table[] = {GROUP(problems, "Problems:"),
-                                       GROUP(where, "Device and kernel:"), GROUP(timing, "Timing:"),
-                                       GROUP(output, "Output:"), POPT_TABLEEND};
+    const struct poptOption table[] = {
+        GROUP(problems, "Problems:"), GROUP(where, "Device and kernel:"), GROUP(timing, "Timing:"),
+        GROUP(tuning, "Tuning:"),     GROUP(output, "Output:"),           POPT_TABLEEND};
+    /* What follows is unfinished, and not for popt. */
+    if (argc > 1 && strcmp(argv[1], "complete") == 0)
+        return qb_complete(argv + 2, (size_t)argc - 2, option_names(table));
     poptContext context = poptGetContext("qbench", argc, argv, table, 0);
     if (!context)
         return QB_EXIT_FAILED;
-    int code = collect(context, o, &suite);
+    int code = collect(context, table, o, &suite);
     poptFreeContext(context);
     return code < 0 ? validate(o) : code;
 }
@@ -227,6 +257,8 @@ void qb_options_free(qb_options *o)
     qb_lines_free(&o->lines);
     free(o->device);
     free(o->kernel);
+    free(o->file);
+    free(o->scope);
     free(o->output);
     free(o->json);
     free(o->csv);

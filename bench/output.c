@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "qbench.h"
+#include "terminal.h"
 
 struct qb_output {
     const qb_options *options;
@@ -95,10 +96,12 @@ static void table_head(qb_output *o, const lb_device_info *device, const lb_ceil
         int length = (int)strlen(o->options->lines.line[i]);
         o->width = length > o->width ? length : o->width;
     }
+    fputs(qb_ink_on(QB_STRONG), stdout);
     printf("%-*s  %-20s %9s %5s %8s %8s %8s %7s %7s  %s\n", o->width, "problem", "kernel", "time",
            "+-", "TOPS", "GB/s", "ceiling", "memory", "speed", "check");
     printf("%-*s  %-20s %9s %5s %8s %8s %8s %7s %7s\n", o->width, "", "", "median", "", "", "", "",
            "vs f32", "vs f32");
+    fputs(qb_ink_off(QB_STRONG), stdout);
 }
 
 static const char *ratio(double value, char *text, size_t capacity)
@@ -113,23 +116,25 @@ static const char *ratio(double value, char *text, size_t capacity)
 static void table_row(const qb_output *o, const qb_record *r)
 {
     char time[32], memory[32], speed[32], ceiling[32] = "-", check[64] = "not checked";
+    qb_progress(o->options, 1, 1, ""); /* the bar makes room */
     printf("%-*s  ", o->width, r->line);
     if (r->status != LB_OK || r->skipped) {
-        printf("%s\n", r->error);
+        printf("%s%s%s\n", qb_ink_on(QB_FAINT), r->error, qb_ink_off(QB_FAINT));
         return;
     }
     double t = r->time.median;
+    qb_ink ink = !r->checked ? QB_FAINT : qb_check_passed(&r->check) ? QB_GOOD : QB_BAD;
     if (r->ceiling > 0)
         snprintf(ceiling, sizeof ceiling, "%.0f%% %s", 100 * r->ceiling,
                  r->memory_bound ? "mem" : "ops");
     if (r->checked)
         qb_check_text(&r->check, check, sizeof check);
-    printf("%-20s %9s %4.0f%% %8.3g %8.3g %8s %7s %7s  %s%s\n", r->plan.kernel,
+    printf("%-20s %9s %4.0f%% %8.3g %8.3g %8s %7s %7s  %s%s%s%s%s\n", r->plan.kernel,
            qb_seconds(t, time, sizeof time), 50 * (r->time.high - r->time.low) / t,
            r->ops / t / 1e12, r->bytes / t / 1e9, ceiling,
            ratio(r->f32_ratio, memory, sizeof memory),
-           ratio(r->baseline.median / t, speed, sizeof speed), check,
-           r->plan.proven ? "" : ", unproven");
+           ratio(r->baseline.median / t, speed, sizeof speed), qb_ink_on(ink), check,
+           qb_ink_off(ink), r->plan.proven ? "" : ", unproven", r->plan.tuned ? ", tuned" : "");
     fflush(stdout);
 }
 

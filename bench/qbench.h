@@ -44,16 +44,22 @@ struct qb_options {
     double min_time;
     int repeat;
     long long seed;
-    char *output;                               /* file of report; NULL = report.html */
-    double threshold;                           /* of compare: percent */
-    char *json, *csv;                           /* files, "-" = stdout, NULL = none */
-    int no_check, no_baseline, quiet, ceilings; /* flags, as popt sets them */
-    qb_lines lines;                             /* of arguments, suites and --bits */
+    double seconds;                                     /* in all; 0 = not given */
+    char *file;                                         /* of tune; NULL = lb_tuning_path() */
+    char *scope;                                        /* of tune's entries; NULL = device */
+    char *output;                                       /* file of report; NULL = report.html */
+    double threshold;                                   /* of compare: percent */
+    char *json, *csv;                                   /* files, "-" = stdout, NULL = none */
+    int no_check, no_baseline, quiet, ceilings, resume; /* flags, as popt sets them */
+    qb_lines lines;                                     /* of arguments, suites and --bits */
 };
 
 /* Parses the command line. Returns -1 to go on, else the exit code. --help exits by itself. */
 int qb_options_parse(int argc, const char **argv, qb_options *options);
 void qb_options_free(qb_options *options);
+
+/* Prints the words that may stand in place of the last of `words`; returns an exit code. */
+int qb_complete(const char *const *words, size_t count, const char *options);
 
 /* Opens the device, or says why not on stderr. NULL with *exit_code set. */
 lb_context *qb_open(const char *device, int *exit_code);

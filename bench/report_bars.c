@@ -102,7 +102,11 @@ static void draw_panel_frame(const bars *b, int panel, const char *head, const c
     for (size_t i = 0; i < count; i++) {
         double v = ticks[i], at = qb_at(x, v);
         qb_line(b->page, at, TOP - 6, at, b->bottom, v == 1 ? "one" : "grid");
-        qb_label(b->page, at, b->bottom + 16, "tick middle", v < 1 ? "½" : "%g", v);
+        qb_label(b->page, at, b->bottom + 16, "tick middle",
+                 v == 0.5    ? "½"
+                 : v == 0.25 ? "¼"
+                             : "%g",
+                 v);
     }
     qb_line(b->page, theory, TOP - 6, theory, b->bottom, "theory");
     qb_label(b->page, (from + to) / 2, TOP - 11, "small middle", "4–8× in practice");

@@ -25,6 +25,12 @@ typedef struct lb_backend {
     const lb_kernel *rows; /* in order of preference between equals */
     const size_t *row_count;
 
+    /* The sets of parameters that a row can be compiled with, the row's own first; false past the
+     * end. And the row with such a set: a copy in one block, for free(). INVALID_ARGUMENT: not a
+     * set of this row. Both NULL: the backend's rows have no parameters. */
+    bool (*parameters)(const lb_kernel *row, size_t index, char *text, size_t capacity);
+    lb_status (*variant)(const lb_kernel *row, const char *parameters, lb_kernel **variant);
+
     /* Lists devices; *count is what there is, at most `capacity` are filled. No driver:
      * LB_NO_DEVICE and a sentence. */
     lb_status (*devices)(lb_device_info *infos, size_t capacity, size_t *count);
@@ -67,7 +73,9 @@ typedef struct lb_backend {
 struct lb_context {
     const lb_backend *backend;
     lb_device device;
-    char cache_dir[512]; /* "" = no cache */
+    char cache_dir[512];    /* "" = no cache */
+    struct lb_tuned *tuned; /* tuning.h; constant after lb_context_create */
+    size_t tuned_count;
     void *impl;
 };
 
@@ -75,6 +83,8 @@ struct lb_plan {
     lb_context *context;
     lb_problem problem; /* normalised */
     const lb_kernel *row;
+    lb_kernel *variant; /* the row, where the plan owns it; else NULL */
+    int32_t tuned;
     uint64_t workspace_bytes;
     double cost;
     int launches;   /* set by plan_open */

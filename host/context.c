@@ -8,6 +8,7 @@
 #include "backend.h"
 #include "select.h"
 #include "status.h"
+#include "tuning.h"
 #include "types.h"
 
 /* ---- Backends -------------------------------------------------------------------------------- */
@@ -161,6 +162,11 @@ lb_status lb_context_create(const lb_context_desc *desc, lb_context **context)
         free(made);
         return status;
     }
+    status = lb_tuning_open(made, desc->tuning);
+    if (status != LB_OK) {
+        lb_context_destroy(made);
+        return status;
+    }
     *context = made;
     return LB_OK;
 }
@@ -169,6 +175,7 @@ void lb_context_destroy(lb_context *context)
 {
     if (!context)
         return;
+    lb_tuning_close(context);
     context->backend->close(context);
     free(context);
 }
@@ -206,6 +213,29 @@ lb_status lb_kernel_get_info(const lb_context *context, size_t index, lb_kernel_
     lb_typeset_print(row->a_types, info->a_types, sizeof info->a_types);
     lb_typeset_print(row->b_types, info->b_types, sizeof info->b_types);
     lb_typeset_print(row->d_types, info->d_types, sizeof info->d_types);
+    return LB_OK;
+}
+
+lb_status lb_kernel_parameters(const lb_context *context, size_t kernel, size_t index, char *text,
+                               size_t capacity)
+{
+    char all[LB_PARAMETER_BYTES];
+    if (!context || !text)
+        return lb_fail(LB_INVALID_ARGUMENT, "lb_kernel_parameters: %s is NULL",
+                       context ? "text" : "context");
+    if (kernel >= lb_kernel_count(context))
+        return lb_fail(LB_INVALID_ARGUMENT,
+                       "lb_kernel_parameters: kernel %zu; there are %zu kernels", kernel,
+                       lb_kernel_count(context));
+    const lb_kernel *row = &context->backend->rows[kernel];
+    if (!context->backend->parameters || !context->backend->parameters(row, index, all, sizeof all))
+        return lb_fail(LB_INVALID_ARGUMENT, "lb_kernel_parameters: %s has no set %zu", row->name,
+                       index);
+    if (strlen(all) >= capacity)
+        return lb_fail(LB_INVALID_ARGUMENT,
+                       "lb_kernel_parameters: the text takes %zu bytes, there are %zu",
+                       strlen(all) + 1, capacity);
+    memcpy(text, all, strlen(all) + 1);
     return LB_OK;
 }
 

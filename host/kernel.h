@@ -53,6 +53,9 @@ struct lb_kernel {
     /* Predicted seconds; compared between rows of one device. */
     double (*cost)(const lb_kernel *row, const lb_problem *p, const lb_device *device);
     const void *impl;
+    const char *parameters; /* of a variant; NULL: the row as it stands in the table */
 };
+
+#define LB_PARAMETER_BYTES 64 /* of their text */
 
 #endif

@@ -9,6 +9,7 @@
 #include "problem.h"
 #include "select.h"
 #include "status.h"
+#include "tuning.h"
 #include "types.h"
 #include "weights.h"
 
@@ -75,6 +76,48 @@ static lb_kargs make_kargs(const lb_problem *p, const lb_blob_header *blob)
     };
 }
 
+/* The row that a plan names with parameters of its own. */
+static lb_status make_variant(const lb_context *context, const lb_plan_desc *desc,
+                              lb_kernel **variant)
+{
+    const lb_backend *backend = context->backend;
+    if (!desc->kernel)
+        return lb_fail(LB_INVALID_ARGUMENT,
+                       "lb_plan_create: parameters '%s' need a kernel that they belong to",
+                       desc->parameters);
+    for (size_t i = 0; i < *backend->row_count; i++)
+        if (strcmp(backend->rows[i].name, desc->kernel) == 0) {
+            if (!*desc->parameters)
+                return LB_OK; /* the row's own */
+            if (backend->variant)
+                return backend->variant(&backend->rows[i], desc->parameters, variant);
+            return lb_fail(LB_INVALID_ARGUMENT,
+                           "lb_plan_create: kernels of backend %s have no parameters, not '%s'",
+                           backend->name, desc->parameters);
+        }
+    return LB_OK; /* lb_select_best says that there is none */
+}
+
+/* Chooses the row; *variant is the plan's to free. */
+static lb_status choose(const lb_context *context, const lb_problem *p, const lb_plan_desc *desc,
+                        lb_candidate *best, lb_kernel **variant)
+{
+    const lb_backend *backend = context->backend;
+    const lb_device *device = &context->device;
+    *variant = NULL;
+    if (!desc || !desc->parameters)
+        return lb_select_best(backend, p, device, desc, lb_tuning_find(context, p), best);
+    LB_TRY(make_variant(context, desc, variant));
+    if (!*variant)
+        return lb_select_best(backend, p, device, desc, NULL, best);
+    lb_select_judge(*variant, p, device, desc, best);
+    if (best->accepted)
+        return LB_OK;
+    free(*variant);
+    *variant = NULL;
+    return lb_fail(LB_UNSUPPORTED, "kernel %s refuses because %s", desc->kernel, best->reason);
+}
+
 lb_status lb_plan_create(lb_context *context, const lb_problem *problem, const lb_plan_desc *desc,
                          lb_plan **plan)
 {
@@ -91,11 +134,14 @@ lb_status lb_plan_create(lb_context *context, const lb_problem *problem, const l
     lb_problem p;
     lb_candidate best;
     LB_TRY(lb_problem_normalise(problem, &p));
-    LB_TRY(lb_select_best(context->backend, &p, &context->device, desc, &best));
+    lb_kernel *variant;
+    LB_TRY(choose(context, &p, desc, &best, &variant));
 
     plan_block *block = calloc(1, sizeof *block);
-    if (!block)
+    if (!block) {
+        free(variant);
         return lb_fail(LB_OUT_OF_MEMORY, "lb_plan_create: no memory for a plan");
+    }
     lb_plan *made = &block->plan;
     const lb_layout *layout = lb_layout_find(best.row->layout);
     lb_status status = layout ? lb_blob_plan(&p, layout, &block->blob)
@@ -105,6 +151,8 @@ lb_status lb_plan_create(lb_context *context, const lb_problem *problem, const l
         made->context = context;
         made->problem = p;
         made->row = best.row;
+        made->variant = variant;
+        made->tuned = best.tuned;
         made->workspace_bytes = best.workspace_bytes;
         made->cost = best.cost;
         made->blob = &block->blob;
@@ -112,6 +160,7 @@ lb_status lb_plan_create(lb_context *context, const lb_problem *problem, const l
         status = context->backend->plan_open(made);
     }
     if (status != LB_OK) {
+        free(variant);
         free(block);
         return status;
     }
@@ -124,6 +173,7 @@ void lb_plan_destroy(lb_plan *plan)
     if (!plan)
         return;
     plan->context->backend->plan_close(plan);
+    free(plan->variant);
     free(plan); /* the first member of its block */
 }
 
@@ -147,6 +197,8 @@ lb_status lb_plan_get_info(const lb_plan *plan, lb_plan_info *info)
         .predicted_seconds = plan->cost,
         .kernel = plan->row->name,
         .layout = plan->row->layout,
+        .parameters = plan->row->parameters ? plan->row->parameters : "",
+        .tuned = plan->tuned,
     };
     return LB_OK;
 }

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nearest.h"
 #include "problem.h"
 #include "status.h"
 #include "text.h"
@@ -75,9 +76,28 @@ static lb_status bad(const parser *ps, span where, const char *format, ...)
                    where.at, text);
 }
 
+/* What others call our types. */
+static const char *const synonyms[][2] = {
+    {"int8", "s8"},   {"i8", "s8"},    {"uint8", "u8"},    {"int4", "s4"},     {"i4", "s4"},
+    {"uint4", "u4"},  {"int2", "s2"},  {"uint2", "u2"},    {"ternary", "t2"},  {"int1", "b1"},
+    {"binary", "b1"}, {"half", "f16"}, {"fp16", "f16"},    {"float16", "f16"}, {"bfloat16", "bf16"},
+    {"float", "f32"}, {"fp32", "f32"}, {"float32", "f32"}, {"int32", "s32"},   {"i32", "s32"}};
+
 static bool span_is(span s, const char *word)
 {
     return strlen(word) == s.length && memcmp(s.at, word, s.length) == 0;
+}
+
+/* An unknown word where `words` were possible, with the nearest of them. `what` says all. */
+static lb_status bad_word(const parser *ps, span s, const char *what, const char *words)
+{
+    char hint[80] = "";
+    for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms; i++)
+        if (span_is(s, synonyms[i][0]) && strstr(words, synonyms[i][1]))
+            snprintf(hint, sizeof hint, "; did you mean '%s'?", synonyms[i][1]);
+    if (!hint[0])
+        lb_did_you_mean(words, s.at, s.length, hint, sizeof hint);
+    return bad(ps, s, "%s%s", what, hint);
 }
 
 static const word_row *find_word(const word_row *table, span s)
@@ -126,8 +146,9 @@ static lb_status parse_type(const parser *ps, span s, int32_t *type)
 {
     *type = lb_type_parse(s.at, s.length);
     if (*type == LB_TYPE_NONE)
-        return bad(ps, s,
-                   "unknown type; there are s8 u8 s4 u4 s2 u2 t2 b1 f16 bf16 f32 and, for D, s32");
+        return bad_word(
+            ps, s, "unknown type; there are s8 u8 s4 u4 s2 u2 t2 b1 f16 bf16 f32 and, for D, s32",
+            "s8 u8 s4 u4 s2 u2 t2 b1 f16 bf16 f32 s32");
     return LB_OK;
 }
 
@@ -165,9 +186,10 @@ static lb_status parse_attribute(const parser *ps, span s, lb_operand *o, bool *
             return bad(ps, s, "the operand has a batch stride already");
         LB_TRY(take_int(ps, s, 2, &o->batch_stride));
     } else {
-        return bad(
+        return bad_word(
             ps, s,
-            "unknown attribute; there are tensor token channel gINT z zt f16 bf16 ldINT bsINT");
+            "unknown attribute; there are tensor token channel gINT z zt f16 bf16 ldINT bsINT",
+            "tensor token channel f16 bf16 f32");
     }
     return LB_OK;
 }
@@ -183,7 +205,7 @@ static lb_status parse_operand(parser *ps, char name, const char *stops, lb_oper
         span s = take_until(ps, ends);
         const word_row *row = find_word(layouts, s);
         if (!row)
-            return bad(ps, s, "unknown layout; there are rows and cols");
+            return bad_word(ps, s, "unknown layout; there are rows and cols", "rows cols");
         o->layout = row->value;
     }
     bool zero = false, zero_tensor = false;
@@ -259,9 +281,11 @@ static lb_status parse_epilogue(const parser *ps, span s, lb_problem *p)
     } else if (starts_with(s, "+round=")) {
         row = find_word(roundings, (span){s.at + 7, s.length - 7});
         if (!row)
-            return bad(ps, s,
-                       "unknown rounding; there are even gemmlowp fixed dyadic pow2 stochastic "
-                       "threshold");
+            return bad_word(ps, s,
+                            "unknown rounding; there are even gemmlowp fixed dyadic pow2 "
+                            "stochastic threshold",
+                            "+round=even +round=gemmlowp +round=fixed +round=dyadic +round=pow2 "
+                            "+round=stochastic +round=threshold");
         if (p->rounding)
             return bad(ps, s, "there is a rounding already; one is done");
         p->rounding = row->value;
@@ -283,9 +307,11 @@ static lb_status parse_epilogue(const parser *ps, span s, lb_problem *p)
             return bad(ps, s, "there is a clamp already; one is applied");
         LB_TRY(parse_clamp(ps, s, p));
     } else {
-        return bad(ps, s,
-                   "unknown word; there are +bias[.TYPE] +res.TYPE +relu +relu6 +silu +gelu "
-                   "+gelu_tanh +hswish[=THREE[:SHIFT]] +clamp=LOW:HIGH +round=MODE");
+        return bad_word(ps, s,
+                        "unknown word; there are +bias[.TYPE] +res.TYPE +relu +relu6 +silu +gelu "
+                        "+gelu_tanh +hswish[=THREE[:SHIFT]] +clamp=LOW:HIGH +round=MODE",
+                        "+bias +res.f16 +relu +relu6 +silu +gelu +gelu_tanh +hswish +clamp=0:6 "
+                        "+round=fixed");
     }
     return LB_OK;
 }
@@ -313,8 +339,9 @@ static lb_status parse_words(parser *ps, lb_problem *p)
         while (i < 4 && sizes[i].letter != *s.at)
             i++;
         if (i == 4 || s.length < 2 || !isdigit((unsigned char)s.at[1]))
-            return bad(ps, s,
-                       "unknown word; there are mINT nINT kINT bINT and words that begin with '+'");
+            return bad_word(
+                ps, s, "unknown word; there are mINT nINT kINT bINT and words that begin with '+'",
+                "+bias +res.f16 +relu +relu6 +silu +gelu +gelu_tanh +hswish");
         if (sizes[i].seen)
             return bad(ps, s, "%c is given twice", sizes[i].letter);
         sizes[i].seen = true;

@@ -11,6 +11,7 @@
 #include "ref.h"
 #include "status.h"
 #include "text.h"
+#include "tuning.h"
 #include "types.h"
 
 /* ---- Judging one row ------------------------------------------------------------------------- */
@@ -161,12 +162,23 @@ void lb_select_judge(const lb_kernel *row, const lb_problem *p, const lb_device 
 
 /* ---- Choosing -------------------------------------------------------------------------------- */
 
-/* A proven row beats an unproven one at any cost; then the cheaper; then the earlier in the table.
- */
+void lb_select_judge_tuned(const lb_tuned *tuned, const lb_problem *p, const lb_device *device,
+                           const lb_plan_desc *desc, lb_candidate *out)
+{
+    lb_select_judge(tuned->row, p, device, desc, out);
+    out->tuned = true;
+    if (tuned->ops > 0)
+        out->cost = tuned->seconds * lb_problem_ops(p) / tuned->ops;
+}
+
+/* A proven row beats an unproven one at any cost; then what was measured here; then the cheaper;
+ * then the earlier in the table. */
 static bool better(const lb_candidate *a, const lb_candidate *b)
 {
     if (a->proven != b->proven)
         return a->proven;
+    if (a->tuned != b->tuned)
+        return a->tuned;
     return a->cost < b->cost;
 }
 
@@ -179,7 +191,7 @@ static bool kernel_exists(const lb_backend *backend, const char *name)
 }
 
 lb_status lb_select_best(const lb_backend *backend, const lb_problem *p, const lb_device *device,
-                         const lb_plan_desc *desc, lb_candidate *best)
+                         const lb_plan_desc *desc, const lb_tuned *tuned, lb_candidate *best)
 {
     if (desc && desc->kernel && !kernel_exists(backend, desc->kernel))
         return lb_fail(LB_INVALID_ARGUMENT,
@@ -195,6 +207,11 @@ lb_status lb_select_best(const lb_backend *backend, const lb_problem *p, const l
          * most general row. */
         if (!c.accepted && !(desc && desc->kernel && strcmp(desc->kernel, c.row->name) != 0))
             nearest = c;
+    }
+    if (tuned) {
+        lb_select_judge_tuned(tuned, p, device, desc, &c);
+        if (c.accepted && (!best->accepted || better(&c, best)))
+            *best = c;
     }
     if (best->accepted)
         return LB_OK;
@@ -226,9 +243,13 @@ static void put_candidate(lb_text *w, const lb_candidate *c, bool chosen)
         lb_text_put(w, "  refused   %-28s %s\n", c->row->name, c->reason);
         return;
     }
-    lb_text_put(w, "  %-9s %-28s predicted %.3g s, workspace %" PRIu64 " bytes, layout %s%s\n",
+    lb_text_put(w, "  %-9s %-28s predicted %.3g s, workspace %" PRIu64 " bytes, layout %s%s",
                 chosen ? "chosen" : "accepted", c->row->name, c->cost, c->workspace_bytes,
                 c->row->layout, c->proven ? "" : ", unproven");
+    if (c->tuned)
+        lb_text_put(w, ", tuned%s%s", c->row->parameters ? ": " : "",
+                    c->row->parameters ? c->row->parameters : "");
+    lb_text_put(w, "\n");
 }
 
 lb_status lb_explain(lb_context *context, const lb_problem *problem, const lb_plan_desc *desc,
@@ -245,12 +266,15 @@ lb_status lb_explain(lb_context *context, const lb_problem *problem, const lb_pl
     LB_TRY(lb_problem_normalise(problem, &p));
 
     const lb_backend *backend = context->backend;
-    size_t count = *backend->row_count;
-    lb_candidate *all = malloc(count * sizeof *all);
+    const lb_tuned *tuned = lb_tuning_find(context, &p);
+    size_t count = *backend->row_count, rows = count;
+    lb_candidate *all = malloc((count + 1) * sizeof *all);
     if (!all)
         return lb_fail(LB_OUT_OF_MEMORY, "lb_explain: no memory for %zu rows", count);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < rows; i++)
         lb_select_judge(&backend->rows[i], &p, &context->device, desc, &all[i]);
+    if (tuned)
+        lb_select_judge_tuned(tuned, &p, &context->device, desc, &all[count++]);
     qsort(all, count, sizeof *all, by_merit);
 
     lb_text w = {text, capacity, 0};

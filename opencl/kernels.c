@@ -97,20 +97,24 @@ static void weight_macros(const lb_problem *p, char *text, size_t capacity)
 
 #define FAMILY_panel_int(mr, nv, mt, nt)                                                           \
     .sources = SOURCES("stage.clh", "panel_int.cl"),                                               \
-    .passes = STAGED("stage", "panel_int", mr, mt, nt), .macros = weight_macros
+    .passes = STAGED("stage", "panel_int", mr, mt, nt), .variants = LB_OPENCL_PANEL,               \
+    .macros = weight_macros
 #define FAMILY_panel_int_pairs FAMILY_panel_int
 #define FAMILY_panel_float(mr, nv, mt, nt)                                                         \
     .sources = SOURCES("stage.clh", "panel_float.cl"),                                             \
-    .passes = STAGED("stage", "panel_float", mr, mt, nt), .macros = weight_macros
+    .passes = STAGED("stage", "panel_float", mr, mt, nt), .variants = LB_OPENCL_PANEL,             \
+    .macros = weight_macros
 #define FAMILY_panel_bf16 FAMILY_panel_float
 #define FAMILY_xnor(mr, nv, mt, nt)                                                                \
-    .sources = SOURCES("stage.clh", "xnor.cl"), .passes = STAGED("stage", "xnor", mr, mt, nt)
+    .sources = SOURCES("stage.clh", "xnor.cl"), .passes = STAGED("stage", "xnor", mr, mt, nt),     \
+    .variants = LB_OPENCL_PANEL
 /* Work-groups of 256: tile.clh. */
 #define TILED(file, main, mt, nt)                                                                  \
     .sources = SOURCES("stage.clh", "tile.clh", file),                                             \
     .passes = {{"tile_stage", 1, 0, {64, 1}}, {main, mt, nt, {256, 1}}}, .macros = weight_macros
 #define FAMILY_tile(mr, nv, mt, nt) TILED("tile_dot.cl", "tile_dot", mt, nt)
-#define FAMILY_tile_small(mr, nv, mt, nt) TILED("tile_small.cl", "tile_small", mt, nt)
+#define FAMILY_tile_small(mr, nv, mt, nt)                                                          \
+    TILED("tile_small.cl", "tile_small", mt, nt), .variants = LB_OPENCL_SMALL
 #define FAMILY_tile_mma(mr, nv, mt, nt) TILED("tile_mma.cl", "tile_mma", mt, nt)
 #define FAMILY_tile_dpas(mr, nv, mt, nt) TILED("tile_dpas.cl", "tile_dpas", mt, nt)
 #define FAMILY_tile_xnor FAMILY_tile

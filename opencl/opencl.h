@@ -70,10 +70,18 @@ typedef struct lb_opencl_tile {
     int element; /* bits per staged element of A; 0 = A is not staged */
 } lb_opencl_tile;
 
+/* Which tile sizes a row's .cl file takes besides the row's own (variants.c). */
+typedef enum lb_opencl_variants {
+    LB_OPENCL_FIXED,
+    LB_OPENCL_PANEL,
+    LB_OPENCL_SMALL
+} lb_opencl_variants;
+
 typedef struct lb_opencl_row {
     const char *sources[LB_OPENCL_SOURCES];
     lb_opencl_pass passes[LB_OPENCL_PASSES];
     lb_opencl_tile tile;
+    lb_opencl_variants variants;
     const char *options; /* the row's own macros */
     double rate; /* giga-operations per second and compute unit, as measured; for the cost */
     /* The problem's own macros. NULL = none. */
@@ -84,6 +92,10 @@ typedef struct lb_opencl_row {
    block; returns its bytes. */
 uint64_t lb_opencl_stage_areas(const lb_opencl_row *row, const lb_problem *p, int64_t k_pad,
                                lb_kargs *kargs);
+
+/* lb_backend.parameters and .variant */
+bool lb_opencl_parameters(const lb_kernel *kernel, size_t index, char *text, size_t capacity);
+lb_status lb_opencl_variant(const lb_kernel *kernel, const char *parameters, lb_kernel **variant);
 
 extern const lb_kernel lb_opencl_rows[];
 extern const size_t lb_opencl_row_count;

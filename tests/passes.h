@@ -12,8 +12,9 @@
 #define SAMPLED_ROWS 12
 
 /* True if D is right and nothing outside of it was written; says on stderr what is not. A row that
-   refuses the problem fails too. */
-static bool passes(lb_context *context, const char *kernel, qb_data data, const char *line)
+   refuses the problem fails too. Parameters NULL: as tuned, or the row's own. */
+static bool passes_with(lb_context *context, const char *kernel, const char *parameters,
+                        qb_data data, const char *line)
 {
     lb_problem p;
     lb_plan_desc desc = LB_PLAN_DESC_INIT;
@@ -21,6 +22,7 @@ static bool passes(lb_context *context, const char *kernel, qb_data data, const 
     qb_case c = {0};
     qb_check check = {0};
     desc.kernel = kernel;
+    desc.parameters = parameters;
     lb_status status = lb_problem_parse(line, &p);
     if (status == LB_OK)
         status = qb_inputs_make(&p, data, 1, &in);
@@ -39,6 +41,11 @@ static bool passes(lb_context *context, const char *kernel, qb_data data, const 
     qb_case_close(&c);
     qb_inputs_free(&in);
     return passed;
+}
+
+static inline bool passes(lb_context *context, const char *kernel, qb_data data, const char *line)
+{
+    return passes_with(context, kernel, NULL, data, line);
 }
 
 #endif

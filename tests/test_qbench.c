@@ -9,6 +9,9 @@ Test(qbench, usage_errors_exit_with_2_and_say_what_is_wrong)
     expect(2, "--bits 3", "1, 2, 4 and 8");
     expect(2, "--no-such-option", "--no-such-option");
     expect(2, "frobnicate", "'frobnicate' is no command");
+    expect(2, "cheek", "did you mean 'check'?");
+    expect(2, "--deivce ref", "did you mean '--device'?");
+    expect(2, "-d ref 's8*s8->s32 m4 n4 k4 +rleu'", "did you mean '+relu'?");
     expect(2, "-d ref 's8*s8->s32 m4 n4'", "k");
     expect(2, "-d ref 's8*zz->s32 m4 n4 k4'", "zz");
     expect(2, "-d ref 's8*s8->s32 m{1,2 n4 k4'", "braces do not match");
@@ -56,6 +59,30 @@ Test(qbench, lists_devices_kernels_and_suites)
     expect(0, "list -d ref", "ref_any");
     expect(0, "list -d ref", "built-in suites:");
     expect(0, "--help", "qbench --bits 4 --m 4096");
+}
+
+Test(qbench, completes_commands_options_and_their_values)
+{
+    expect(0, "complete", "explain\n");
+    expect(0, "complete ''", "explain\n");
+    expect(0, "complete check --d", "--device\n");
+    expect(0, "complete check -d ''", "ref\n");
+    expect(0, "complete --suite sm", "smoke\n");
+    cr_assert_eq(qbench("complete report ''"), 0);
+    cr_expect_str_eq(output, "", "files, which the shell knows");
+}
+
+Test(qbench, bash_completes_by_the_installed_script)
+{
+    const char *program = getenv("LOWBIT_QBENCH");
+    char command[1024];
+    if (!program)
+        cr_skip_test("LOWBIT_QBENCH does not name the program");
+    snprintf(command, sizeof command,
+             "bash -c '. bench/completion/qbench.bash; COMP_WORDS=(%s che); COMP_CWORD=1; _qbench; "
+             "test \"${COMPREPLY[*]}\" = check'",
+             program);
+    cr_assert_eq(system(command), 0);
 }
 
 Test(qbench, json_is_one_object_with_a_result_per_line)

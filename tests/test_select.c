@@ -90,8 +90,9 @@ static const char *choose(const char *line, const lb_plan_desc *desc)
 {
     lb_problem p = parse(line);
     lb_candidate best;
-    return lb_select_best(&backend, &p, &context.device, desc, &best) == LB_OK ? best.row->name
-                                                                               : "none";
+    return lb_select_best(&backend, &p, &context.device, desc, NULL, &best) == LB_OK
+               ? best.row->name
+               : "none";
 }
 
 static const char *explain(const char *line, const lb_plan_desc *desc)

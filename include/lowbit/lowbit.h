@@ -334,6 +334,8 @@ typedef struct lb_context_desc {
     const char
         *cache_dir; /* compiled kernels; NULL: $LOWBIT_CACHE_DIR, else $XDG_CACHE_HOME/lowbit, else
                        ~/.cache/lowbit; "" = no cache */
+    const char *tuning; /* a file of `qbench tune`, read besides what is built in; NULL:
+                           lb_tuning_path(), if it is there; "" = none */
 } lb_context_desc;
 #define LB_CONTEXT_DESC_INIT LB_STRUCT_INIT(lb_context_desc)
 
@@ -382,6 +384,8 @@ typedef struct lb_plan_desc {
     const char *layout; /* only rows that eat weights of this prepacked layout; NULL = any. To run
                            one lb_weights under several plans, pass lb_weights_layout() here */
     uint64_t workspace_limit; /* only rows that need at most this; 0 = no limit */
+    const char *parameters;   /* of `kernel`: a set of lb_kernel_parameters; "" = the row's own;
+                                 NULL = as tuned, else the row's own */
 } lb_plan_desc;
 #define LB_PLAN_DESC_INIT LB_STRUCT_INIT(lb_plan_desc)
 
@@ -399,6 +403,9 @@ typedef struct lb_plan_info {
     double predicted_seconds; /* the selection's cost; a rough model unless tuned */
     const char *kernel;       /* row name; lives as long as the library */
     const char *layout;       /* prepacked layout; likewise */
+    const char *parameters;   /* "" = the row's own; lives as long as the plan */
+    int32_t tuned;            /* chosen by the tuning database */
+    int32_t reserved;
 } lb_plan_info;
 #define LB_PLAN_INFO_INIT LB_STRUCT_INIT(lb_plan_info)
 
@@ -502,6 +509,15 @@ typedef struct lb_kernel_info {
 /* The context's kernel rows in table order. Returns INVALID_ARGUMENT past the end. */
 LB_API lb_status lb_kernel_get_info(const lb_context *context, size_t index, lb_kernel_info *info);
 LB_API size_t lb_kernel_count(const lb_context *context);
+
+/* Set `index` of the parameters (tile sizes) that a kernel row can be compiled with, e.g. "mr4 nv4
+ * mb16 nt128", the row's own first; at most 64 bytes with the final 0. INVALID_ARGUMENT past the
+ * end, and where a row has none. */
+LB_API lb_status lb_kernel_parameters(const lb_context *context, size_t kernel, size_t index,
+                                      char *text, size_t capacity);
+/* The user's tuning file: $LOWBIT_TUNING, else $XDG_CONFIG_HOME/lowbit/tuning, else
+ * ~/.config/lowbit/tuning; "" = none. Thread-local storage. */
+LB_API const char *lb_tuning_path(void);
 
 /*
  * Text, one line per kernel row: the chosen one first, then each accepted one with its predicted
