@@ -17,7 +17,9 @@ function(lowbit_library target kind name)
     if(LOWBIT_SANITIZE)
         target_link_options(${target} PUBLIC $<BUILD_INTERFACE:-fsanitize=${LOWBIT_SANITIZE}>)
     endif()
-    install(TARGETS ${target} EXPORT lowbit)
+    install(TARGETS ${target} EXPORT lowbit
+        LIBRARY COMPONENT runtime NAMELINK_COMPONENT development
+        ARCHIVE COMPONENT development)
 endfunction()
 
 # BUILD_SHARED_LIBS not set: both. Set: the one it names.
