@@ -116,16 +116,25 @@ static void write_row(FILE *page, const qb_run *run, const qb_result *r)
     qb_escape(page, r->line);
     fputs("</code></td>", page);
     if (!r->kernel) {
-        fputs("<td class=\"left\" colspan=\"7\">did not run</td></tr>\n", page);
+        fputs("<td class=\"left\" colspan=\"8\">did not run</td></tr>\n", page);
         return;
     }
-    fprintf(page, "<td class=\"left\">%s</td><td>%s</td><td>%.0f %%</td><td>%s</td>", r->kernel,
+    fputs("<td class=\"left\">", page);
+    qb_escape(page, r->kernel);
+    if (r->tuned)
+        fputs(r->parameters[0] ? ", tuned: " : ", tuned", page);
+    qb_escape(page, r->parameters);
+    fprintf(page, "</td><td>%s</td><td>%.0f %%</td><td>%s</td>",
             qb_time_text(r->median, time, sizeof time), 50 * (r->high - r->low) / r->median,
             qb_rate_text(r->ops / r->median, rate, sizeof rate));
     double share =
         qb_share(&run->ceilings, &r->problem, r->ops, r->bytes, r->median, &memory_bound);
     if (share > 0)
         fprintf(page, "<td>%.0f %% %s</td>", 100 * share, memory_bound ? "mem" : "ops");
+    else
+        fputs("<td></td>", page);
+    if (r->joules > 0)
+        fprintf(page, "<td>%.3g</td>", r->ops / r->joules * 1e-12);
     else
         fputs("<td></td>", page);
     fprintf(page, "<td>%.3g×</td>", r->f32_ratio);
@@ -148,7 +157,7 @@ static void write_table(FILE *page, const qb_run *run)
     fprintf(page,
             "<details><summary>All %zu results</summary><table>\n<tr><th>problem</th><th "
             "class=\"left\">kernel</th><th>time</th><th>±</th><th>rate</th><th>of the "
-            "ceiling</th><th>memory</th><th>speed</th><th>check</th></tr>\n",
+            "ceiling</th><th>TOPS/W</th><th>memory</th><th>speed</th><th>check</th></tr>\n",
             run->count);
     for (size_t i = 0; i < run->count; i++)
         write_row(page, run, &run->results[i]);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "energy.h"
 #include "qbench.h"
 #include "results.h"
 
@@ -10,6 +11,7 @@
     20.0 /* seconds one run may be predicted to take, unless its kernel is asked for               \
           */
 #define SAMPLED_ROWS 4
+#define ENERGY_TIME 1.0 /* seconds: the counter moves some ten times in one */
 
 typedef struct session {
     qb_options *options;
@@ -17,6 +19,7 @@ typedef struct session {
     lb_device_info device;
     lb_ceilings ceilings;
     qb_blas *blas;
+    qb_energy *energy;
     char baseline[256];
     /* The last baseline measured; lines of equal size follow each other. */
     int64_t m, n, k, batch;
@@ -44,6 +47,7 @@ static lb_status measure(session *s, qb_case *c, qb_record *r)
     const lb_problem *p = &c->in->problem;
     const qb_options *o = s->options;
     r->plan = c->info;
+    snprintf(r->parameters, sizeof r->parameters, "%s", c->info.parameters);
     r->ops = lb_problem_ops(p);
     r->bytes = qb_case_bytes(c);
     r->f32_ratio = (double)(p->batch ? p->batch : 1) * (double)p->n * (double)p->k * 4 /
@@ -61,6 +65,8 @@ static lb_status measure(session *s, qb_case *c, qb_record *r)
         return status;
     r->ceiling = qb_share(&s->ceilings, p, r->ops, r->bytes, r->time.median, &r->memory_bound);
     add_baseline(s, p, r);
+    if (s->energy && qb_energy_measure(s->energy, c, ENERGY_TIME, &r->joules) != LB_OK)
+        r->joules = 0;
     return LB_OK;
 }
 
@@ -171,7 +177,10 @@ int qb_command_run(qb_options *o)
     if (lb_measure_ceilings(s.context, &s.ceilings) != LB_OK)
         fprintf(stderr, "qbench: no ceilings: %s\n", lb_last_error());
     choose_baseline(&s);
+    if (o->energy && !(s.energy = qb_energy_open(s.device.name, why, sizeof why)))
+        fprintf(stderr, "qbench: %s\n", why);
     code = run_all(&s);
+    qb_energy_close(s.energy);
     qb_blas_close(s.blas);
     lb_context_destroy(s.context);
     return code;

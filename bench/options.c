@@ -218,6 +218,7 @@ int qb_options_parse(int argc, const char **argv, qb_options *o)
          "SECONDS"},
         {"repeat", 0, POPT_ARG_INT, &o->repeat, 0, "and at least this often (5)", "N"},
         FLAG("no-check", 0, no_check, "run: do not compare with the reference"),
+        FLAG("energy", 0, energy, "run: also joules per product (NVIDIA GPUs), into JSON"),
         FLAG("no-baseline", 0, no_baseline, "run: do not time the baseline"),
         POPT_TABLEEND};
     struct poptOption tuning[] = {

@@ -241,6 +241,8 @@ static void json_row(qb_output *o, const qb_record *r)
     } else {
         double t = r->time.median;
         put(j, "kernel", json_string(r->plan.kernel));
+        put(j, "parameters", json_string(r->parameters));
+        put(j, "tuned", json_boolean(r->plan.tuned));
         put(j, "layout", json_string(r->plan.layout));
         put(j, "proven", json_boolean(r->plan.proven));
         put(j, "predicted_seconds", json_real(r->plan.predicted_seconds));
@@ -249,6 +251,7 @@ static void json_row(qb_output *o, const qb_record *r)
         put(j, "bytes", json_real(r->bytes));
         put(j, "tops", json_real(r->ops / t / 1e12));
         put(j, "gb_per_s", json_real(r->bytes / t / 1e9));
+        put(j, "joules", r->joules > 0 ? json_real(r->joules) : json_null());
         put(j, "share_of_ceiling", json_real(r->ceiling));
         put(j, "bound", json_string(r->memory_bound ? "memory" : "ops"));
         put(j, "weights_bytes", json_integer((json_int_t)r->plan.weights_bytes));

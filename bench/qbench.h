@@ -44,14 +44,14 @@ struct qb_options {
     double min_time;
     int repeat;
     long long seed;
-    double seconds;                                     /* in all; 0 = not given */
-    char *file;                                         /* of tune; NULL = lb_tuning_path() */
-    char *scope;                                        /* of tune's entries; NULL = device */
-    char *output;                                       /* file of report; NULL = report.html */
-    double threshold;                                   /* of compare: percent */
-    char *json, *csv;                                   /* files, "-" = stdout, NULL = none */
-    int no_check, no_baseline, quiet, ceilings, resume; /* flags, as popt sets them */
-    qb_lines lines;                                     /* of arguments, suites and --bits */
+    double seconds;   /* in all; 0 = not given */
+    char *file;       /* of tune; NULL = lb_tuning_path() */
+    char *scope;      /* of tune's entries; NULL = device */
+    char *output;     /* file of report; NULL = report.html */
+    double threshold; /* of compare: percent */
+    char *json, *csv; /* files, "-" = stdout, NULL = none */
+    int no_check, no_baseline, quiet, ceilings, resume, energy; /* flags, as popt sets them */
+    qb_lines lines; /* of arguments, suites and --bits */
 };
 
 /* Parses the command line. Returns -1 to go on, else the exit code. --help exits by itself. */
@@ -74,8 +74,10 @@ typedef struct qb_record {
     const char *error;
     bool skipped; /* by us, for the time it would take; `error` says so */
     lb_plan_info plan;
+    char parameters[64];    /* of the plan, which is gone */
     qb_time time, baseline; /* baseline.median = 0: none */
     double ops, bytes;      /* per run */
+    double joules;          /* per run; 0 = not measured */
     double ceiling;         /* share of what the device's measured limits allow; 0 = unknown */
     bool memory_bound;      /* the limit that counted */
     double f32_ratio;       /* bytes of f32 weights / bytes of the packed ones */

@@ -64,11 +64,14 @@ static bool load_result(json_t *object, qb_result *r)
     if (!(r->median > 0))
         return true; /* refused, skipped or failed: only the line counts */
     r->kernel = text(object, "kernel");
+    r->parameters = text(object, "parameters");
+    r->tuned = json_is_true(json_object_get(object, "tuned"));
     r->low = number(seconds, "p10");
     r->high = number(seconds, "p90");
     r->samples = (long)number(seconds, "samples");
     r->ops = number(object, "ops");
     r->bytes = number(object, "bytes");
+    r->joules = number(object, "joules");
     r->f32_ratio = number(object, "f32_bytes_ratio");
     r->baseline = number(json_object_get(object, "baseline"), "median");
     r->checked = json_is_object(check);

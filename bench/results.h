@@ -10,11 +10,13 @@
 typedef struct qb_result {
     const char *line;   /* the problem; strings live as long as the run */
     const char *kernel; /* NULL: it did not run */
+    const char *parameters;
+    bool tuned;
     const char *format; /* A*B->D of the line */
     lb_problem problem;
     double median, low, high; /* seconds: median, 10th and 90th percentile */
     long samples;
-    double ops, bytes;
+    double ops, bytes, joules;
     double f32_ratio; /* bytes of f32 weights / bytes of the packed ones */
     double baseline;  /* seconds; 0 = none */
     bool checked, passed, exact;

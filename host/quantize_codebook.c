@@ -15,7 +15,7 @@
 #define MAX_DIM 4
 #define ROUNDS 40 /* of k-means after every splitting; it has settled long before */
 
-void lb_codebook_nf4(float table[16])
+void lb_codebook_nf4(float *table)
 {
     memcpy(table, lb_format_find("bnb_nf4")->table, 16 * sizeof *table);
 }

@@ -103,6 +103,27 @@ Test(qbench, json_is_one_object_with_a_result_per_line)
     json_decref(all);
 }
 
+Test(qbench, energy_is_what_the_counter_says)
+{
+    char name[128] = "";
+    setenv("LD_LIBRARY_PATH", FAKE_NVML, 1);
+    expect(0, "-d ref " SMALL "--energy 's8*s4->s32 m2 n3 k5'", "NVML has no counter for");
+    cr_assert_eq(qbench("devices -d ref"), 0);
+    sscanf(output, "ref %127[^(]", name);
+    while (name[0] && name[strlen(name) - 1] == ' ')
+        name[strlen(name) - 1] = 0;
+    setenv("FAKE_NVML_NAME", name, 1);
+    cr_assert_eq(qbench("-d ref " SMALL "--energy --json - 's8*s4->s32 m2 n3 k5'"), 0);
+    json_t *all = json_loads(output, 0, NULL);
+    const json_t *first = json_array_get(json_object_get(all, "results"), 0);
+    double joules = json_number_value(json_object_get(first, "joules"));
+    /* at 100 W: 100 times the seconds of a run, or more by what lies between runs */
+    double least =
+        100 * json_number_value(json_object_get(json_object_get(first, "seconds"), "p10"));
+    cr_expect(joules > 0.1 * least && joules < 100, "%g J in %s", joules, output);
+    json_decref(all);
+}
+
 Test(qbench, csv_has_as_many_fields_in_every_row)
 {
     cr_assert_eq(

@@ -695,8 +695,9 @@ LB_API lb_status lb_quantize_bases(const lb_quant *quant, int32_t bases, const f
  * Codebooks: a table of `entries` (2 to 256, a power of two) vectors of `dim` (1, 2 or 4) values,
  * and for each vector of data the code of the nearest (the lower one of two equally near).
  */
-/* The 16 quantiles of a normal distribution of QLoRA (T. Dettmers et al., 2023), from -1 to 1. */
-LB_API void lb_codebook_nf4(float table[16]);
+/* table[16]: the quantiles of a normal distribution of QLoRA (T. Dettmers et al., 2023), from -1
+ * to 1. */
+LB_API void lb_codebook_nf4(float *table);
 /* Fits a table to `count` vectors: k-means from a splitting start (Y. Linde, A. Buzo, R. Gray,
  * 1980); the same data give the same table. Tables of dim 1 are ascending. BAD_DATA: none, NaN,
  * infinity. */
