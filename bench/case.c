@@ -73,6 +73,8 @@ static lb_status make_copies(qb_case *c, const void *blob)
 static lb_status pack_and_copy(qb_case *c)
 {
     lb_weights_source source = qb_inputs_weights(c->in);
+    if (c->in->blob)
+        return make_copies(c, c->in->blob);
     void *blob = malloc((size_t)c->info.weights_bytes + 1);
     if (!blob)
         return LB_OUT_OF_MEMORY;
@@ -156,6 +158,14 @@ lb_status qb_case_run(qb_case *c, size_t turn)
     args.a = copy->a;
     args.d = (lb_ptr){copy->d.base, copy->d.offset + GUARD};
     return lb_run(c->plan, &args, NULL);
+}
+
+lb_status qb_case_product(qb_case *c, void *d)
+{
+    lb_ptr from = {c->copy[0].d.base, c->copy[0].d.offset + GUARD};
+    TRY(qb_case_run(c, 0));
+    TRY(lb_stream_sync(c->context, NULL));
+    return lb_memory_read(c->context, d, from, (size_t)c->in->sizes.d, NULL);
 }
 
 double qb_case_bytes(const qb_case *c)

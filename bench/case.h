@@ -37,6 +37,9 @@ lb_status qb_case_replan(qb_case *c, const lb_plan_desc *desc);
 /* Enqueues the product on the context's stream, with the next copy each time. */
 lb_status qb_case_run(qb_case *c, size_t turn);
 
+/* Runs once and copies D, [M][N] without gaps, to the host. */
+lb_status qb_case_product(qb_case *c, void *d);
+
 typedef struct qb_check {
     lb_verify_report report;
     uint64_t touched; /* bytes written outside of D's elements, and pad bits that are not 0 */

@@ -166,6 +166,8 @@ int qb_command_run(qb_options *o)
     session s = {.options = o, .device = LB_DEVICE_INFO_INIT, .ceilings = LB_CEILINGS_INIT};
     char why[256] = "";
     int code;
+    if (o->weights)
+        return qb_run_weights(o);
     if (o->lines.count == 0 && !qb_lines_add_builtin(&o->lines, "perf", why, sizeof why)) {
         fprintf(stderr, "qbench: %s\n", why);
         return QB_EXIT_USAGE;

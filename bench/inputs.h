@@ -16,6 +16,7 @@ typedef struct qb_inputs {
     lb_problem problem;
     lb_sizes sizes;
     lb_host_args host; /* what lb_verify takes */
+    const void *blob;  /* the weights, packed for the plan of the case; NULL: host.b */
     void *memory;
 } qb_inputs;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command line: options by popt, commands by commands.def. */
+#include <limits.h>
 #include <popt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "../host/nearest.h"
 #include "qbench.h"
 
+#define UNSET LLONG_MIN
 enum { SUITE = 1, HELP }; /* options that are acted on one by one */
 
 static int fail(const char *format, const char *word)
@@ -147,6 +149,8 @@ static int collect(poptContext context, const struct poptOption *table, qb_optio
 static int validate(qb_options *o)
 {
     char why[256] = "";
+    if (o->m == UNSET)
+        o->m = o->weights ? 16 : 4096;
     if (o->m < 0 || o->n < 0 || o->k < 0 || o->batch < 1)
         return fail("%s must not be negative, and --batch must be at least 1", "--m, --n and --k");
     if (!(o->min_time >= 0 && o->min_time <= 3600))
@@ -159,6 +163,8 @@ static int validate(qb_options *o)
         return fail("%s takes 0 to 1000 percent", "--threshold");
     if (o->json && o->csv && strcmp(o->json, "-") == 0 && strcmp(o->csv, "-") == 0)
         return fail("%s cannot both go to standard output", "--json and --csv");
+    if (!qb_float_type(o->activations) || !qb_float_type(o->pack))
+        return fail("%s take f32, f16 or bf16", "--activations and --pack");
     if (o->bits &&
         !qb_lines_add_width(&o->lines, o->bits, o->m, o->n, o->k, o->batch, why, sizeof why))
         return fail_lines(why);
@@ -177,6 +183,10 @@ static int validate(qb_options *o)
     {                                                                                              \
         name, letter, POPT_ARG_LONGLONG, &o->field, 0, what, value                                 \
     }
+#define LIST(name, letter, field, what, value)                                                     \
+    {                                                                                              \
+        name, letter, POPT_ARG_ARGV, &o->field, 0, what, value                                     \
+    }
 #define GROUP(table, title)                                                                        \
     {                                                                                              \
         NULL, 0, POPT_ARG_INCLUDE_TABLE, table, 0, title, NULL                                     \
@@ -184,7 +194,7 @@ static int validate(qb_options *o)
 
 int qb_options_parse(int argc, const char **argv, qb_options *o)
 {
-    *o = (qb_options){.m = 4096,
+    *o = (qb_options){.m = UNSET,
                       .n = 4096,
                       .k = 4096,
                       .batch = 1,
@@ -213,6 +223,19 @@ int qb_options_parse(int argc, const char **argv, qb_options *o)
              "kernel row ('qbench list' names them); check: 'all', each that accepts the problem",
              "ROW"),
         FLAG("ceilings", 0, ceilings, "devices: measure what each can do"), POPT_TABLEEND};
+    struct poptOption checkpoints[] = {
+        LIST("weights", 'w', weights,
+             "run: multiply this matrix of a checkpoint by -m rows (16); may be repeated",
+             "FILE:TENSOR"),
+        TEXT("activations", 0, activations, "run --weights: type of A (f32)", "f32|f16|bf16"),
+        LIST("tensor", 't', tensor, "convert: this tensor; may be repeated", "NAME"),
+        FLAG("all", 0, all, "convert: every tensor; floats stay as they are"),
+        TEXT("to", 0, to, "convert: into this format (canon)", "FORMAT"),
+        FLAG("lossy", 0, lossy, "convert: round what the format cannot hold, and say by how much"),
+        TEXT("pack", 0, pack, "convert: also pack for --device and an A of this type",
+             "f32|f16|bf16"),
+        FLAG("list", 0, list, "convert: name the formats"),
+        POPT_TABLEEND};
     struct poptOption timing[] = {
         {"min-time", 0, POPT_ARG_DOUBLE, &o->min_time, 0, "time at least this long (0.5)",
          "SECONDS"},
@@ -239,9 +262,13 @@ int qb_options_parse(int argc, const char **argv, qb_options *o)
         {"help", 'h', POPT_ARG_NONE, NULL, HELP, "this text; after a command: of that command",
          NULL},
         POPT_TABLEEND};
-    const struct poptOption table[] = {
-        GROUP(problems, "Problems:"), GROUP(where, "Device and kernel:"), GROUP(timing, "Timing:"),
-        GROUP(tuning, "Tuning:"),     GROUP(output, "Output:"),           POPT_TABLEEND};
+    const struct poptOption table[] = {GROUP(problems, "Problems:"),
+                                       GROUP(where, "Device and kernel:"),
+                                       GROUP(checkpoints, "Checkpoints:"),
+                                       GROUP(timing, "Timing:"),
+                                       GROUP(tuning, "Tuning:"),
+                                       GROUP(output, "Output:"),
+                                       POPT_TABLEEND};
     /* What follows is unfinished, and not for popt. */
     if (argc > 1 && strcmp(argv[1], "complete") == 0)
         return qb_complete(argv + 2, (size_t)argc - 2, option_names(table));
@@ -253,8 +280,20 @@ int qb_options_parse(int argc, const char **argv, qb_options *o)
     return code < 0 ? validate(o) : code;
 }
 
+static void free_list(char **list)
+{
+    for (char **word = list; word && *word; word++)
+        free(*word);
+    free(list);
+}
+
 void qb_options_free(qb_options *o)
 {
+    free_list(o->weights);
+    free_list(o->tensor);
+    free(o->activations);
+    free(o->to);
+    free(o->pack);
     qb_lines_free(&o->lines);
     free(o->device);
     free(o->kernel);

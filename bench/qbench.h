@@ -51,7 +51,10 @@ struct qb_options {
     double threshold; /* of compare: percent */
     char *json, *csv; /* files, "-" = stdout, NULL = none */
     int no_check, no_baseline, quiet, ceilings, resume, energy; /* flags, as popt sets them */
-    qb_lines lines; /* of arguments, suites and --bits */
+    char **weights, **tensor;      /* lists that end with NULL, or NULL */
+    char *activations, *to, *pack; /* NULL = not given */
+    int all, lossy, list;          /* flags of convert */
+    qb_lines lines;                /* of arguments, suites and --bits */
 };
 
 /* Parses the command line. Returns -1 to go on, else the exit code. --help exits by itself. */
@@ -60,6 +63,12 @@ void qb_options_free(qb_options *options);
 
 /* Prints the words that may stand in place of the last of `words`; returns an exit code. */
 int qb_complete(const char *const *words, size_t count, const char *options);
+/* run with --weights (command_weights.c). */
+int qb_run_weights(qb_options *options);
+/* "file:tensor" taken apart: opens the file; the name points into `text`. */
+lb_status qb_open_tensor(const char *text, lb_file **file, const char **name);
+/* f32 (also NULL), f16, bf16; 0 for another word. */
+int32_t qb_float_type(const char *word);
 
 /* Opens the device, or says why not on stderr. NULL with *exit_code set. */
 lb_context *qb_open(const char *device, int *exit_code);

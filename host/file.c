@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening checkpoint files, and looking at their tensors. */
-#include "file.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lbw.h"
 #include "status.h"
 
 /* ---- Opening --------------------------------------------------------------------------------- */
@@ -26,15 +25,20 @@ lb_status lb_file_parse(const void *data, uint64_t bytes, lb_file **out)
     if (bytes >= 8 && memcmp(data, "GGUF", 4) == 0) {
         file->kind = "gguf";
         status = lb_gguf_parse(file);
+    } else if (bytes >= 8 && memcmp(data, LBW_MAGIC, 8) == 0) {
+        file->kind = "lbw";
+        status = lb_lbw_parse(file);
     } else if (bytes >= 9 && ((const char *)data)[8] == '{') {
         file->kind = "safetensors";
         status = lb_safetensors_parse(file);
     } else {
         status = lb_fail(LB_BAD_DATA,
-                         "%" PRIu64 " bytes that begin neither with \"GGUF\" nor with a "
-                         "length and '{' (safetensors)",
+                         "%" PRIu64 " bytes that begin neither with \"GGUF\" nor with \"lowbit\" "
+                         "(.lbw) nor with a length and '{' (safetensors)",
                          bytes);
     }
+    if (status == LB_OK)
+        status = lb_file_list(file);
     if (status != LB_OK)
         lb_file_close(file);
     else
@@ -77,6 +81,9 @@ void lb_file_close(lb_file *file)
         free(file->tensor[i].state);
     }
     free(file->tensor);
+    for (size_t i = 0; i < file->matrices; i++)
+        free(file->matrix[i]);
+    free(file->matrix);
     if (file->mapped)
         munmap(file->data, (size_t)file->bytes);
     free(file);
@@ -110,6 +117,15 @@ lb_status lb_file_get_tensor(const lb_file *file, size_t index, lb_tensor_info *
                              .offset = t->offset,
                              .bytes = t->bytes};
     memcpy(info->shape, t->shape, sizeof info->shape);
+    return LB_OK;
+}
+
+lb_status lb_file_get_matrix(const lb_file *file, size_t index, const char **name)
+{
+    if (!file || !name || index >= file->matrices)
+        return lb_fail(LB_INVALID_ARGUMENT, "lb_file_get_matrix: index %zu; there are %zu matrices",
+                       index, file ? file->matrices : 0);
+    *name = file->matrix[index];
     return LB_OK;
 }
 

@@ -26,12 +26,14 @@ typedef struct lb_file_tensor {
 } lb_file_tensor;
 
 struct lb_file {
-    const char *kind; /* "gguf", "safetensors" */
+    const char *kind; /* "gguf", "safetensors", "lbw" */
     uint8_t *data;    /* never written */
     uint64_t bytes;
     int mapped;
     lb_file_tensor *tensor;
     size_t count;
+    char **matrix; /* their names, owned: each lb_file_find's */
+    size_t matrices;
 };
 
 /* Reads the table; *out keeps `data`, which must outlive it. Not mapped: lb_file_close leaves
@@ -39,6 +41,9 @@ struct lb_file {
 lb_status lb_file_parse(const void *data, uint64_t bytes, lb_file **out);
 lb_status lb_gguf_parse(lb_file *file);
 lb_status lb_safetensors_parse(lb_file *file);
+
+/* Fills in the names of matrices. */
+lb_status lb_file_list(lb_file *file);
 
 /* NULL if shape or block size are missing; *status is OUT_OF_MEMORY or LB_OK. */
 lb_bnb_state *lb_bnb_state_parse(const void *json, uint64_t bytes, lb_status *status);

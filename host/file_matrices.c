@@ -2,10 +2,11 @@
 /* The tensors of a checkpoint that make one matrix, put together by their names. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "file.h"
 #include "format.h"
+#include "lbw.h"
 #include "status.h"
 
 static void set_part(const lb_file *file, const lb_file_tensor *t, lb_part_id part, lb_stored *s)
@@ -240,7 +241,10 @@ lb_status lb_file_find(const lb_file *file, const char *name, const char *format
         return lb_fail(LB_INVALID_ARGUMENT, "lb_file_find: %s is NULL", file ? "name" : "file");
     lb_stored s = LB_STORED_INIT;
     const lb_file_tensor *t = lb_file_lookup(file, name, "");
-    LB_TRY(t ? one_tensor(file, t, format, &s) : put_together(file, name, format, &s));
+    if (t && strcmp(file->kind, "lbw") == 0)
+        LB_TRY(lb_lbw_find(file, (size_t)(t - file->tensor), &s));
+    else
+        LB_TRY(t ? one_tensor(file, t, format, &s) : put_together(file, name, format, &s));
     lb_matrix checked;
     if (lb_matrix_open(&s, false, &checked) != LB_OK) {
         char why[400];
@@ -249,5 +253,81 @@ lb_status lb_file_find(const lb_file *file, const char *name, const char *format
     }
     s.format = checked.format->name; /* which outlives the caller's */
     *stored = s;
+    return LB_OK;
+}
+
+/* ---- Names ----------------------------------------------------------------------------------- */
+
+/* What makes a layer, and what goes with it. "*": whatever follows. */
+static const struct layer_kind {
+    const char *codes, *needs;
+    const char *parts[6];
+} layer_kinds[] = {
+    {".qweight", ".scales", {".scales", ".qzeros", ".g_idx", ".scaled_zeros"}},
+    {".weight_packed",
+     ".weight_scale",
+     {".weight_scale", ".weight_shape", ".weight_zero_point", ".weight_g_idx"}},
+    {".B", ".s", {".s", ".workspace"}},
+    {".weight",
+     ".weight.absmax",
+     {".weight.absmax", ".weight.quant_map", ".weight.nested_absmax", ".weight.nested_quant_map",
+      ".weight.quant_state.*"}},
+    {".weight", ".SCB", {".SCB", ".weight_format"}},
+    {".weight", ".weight_scale", {".weight_scale"}},
+};
+enum { LAYER_KINDS = sizeof layer_kinds / sizeof *layer_kinds };
+
+/* Length of the name without the suffix, or 0. */
+static size_t before(const char *name, const char *suffix)
+{
+    size_t length = strlen(suffix), whole = strlen(name);
+    if (suffix[length - 1] == '*') {
+        const char *at = strstr(name, ".weight.quant_state.");
+        return at ? (size_t)(at - name) : 0;
+    }
+    return whole > length && strcmp(name + whole - length, suffix) == 0 ? whole - length : 0;
+}
+
+static bool is_layer(const lb_file *file, const char *prefix, const struct layer_kind *kind)
+{
+    return lb_file_lookup(file, prefix, kind->codes) && lb_file_lookup(file, prefix, kind->needs);
+}
+
+/* The matrix that a tensor stands for, in `name`, which holds the tensor's; false: it is a part of
+   another. */
+static bool matrix_name(const lb_file *file, char *name)
+{
+    size_t length;
+    for (int i = 0; i < LAYER_KINDS; i++) {
+        const struct layer_kind *kind = &layer_kinds[i];
+        for (int part = -1; part < 6; part++) {
+            const char *suffix = part < 0 ? kind->codes : kind->parts[part];
+            if (!suffix || !(length = before(name, suffix)))
+                continue;
+            char kept = name[length];
+            name[length] = 0;
+            if (is_layer(file, name, kind))
+                return part < 0;
+            name[length] = kept;
+        }
+    }
+    return true;
+}
+
+lb_status lb_file_list(lb_file *file)
+{
+    bool whole = strcmp(file->kind, "safetensors") != 0;
+    file->matrix = calloc(file->count + 1, sizeof *file->matrix);
+    if (!file->matrix)
+        return lb_fail(LB_OUT_OF_MEMORY, "no memory for %zu names", file->count);
+    for (size_t i = 0; i < file->count; i++) {
+        char *name = strndup(file->tensor[i].name, strlen(file->tensor[i].name));
+        if (!name)
+            return lb_fail(LB_OUT_OF_MEMORY, "no memory for a name");
+        if (whole || matrix_name(file, name))
+            file->matrix[file->matrices++] = name;
+        else
+            free(name);
+    }
     return LB_OK;
 }

@@ -225,8 +225,8 @@ static lb_status fill(const lb_matrix *m, const term *t, canonical *c)
     return status;
 }
 
-lb_status lb_weights_create_stored(const lb_plan *plan, const lb_stored *stored, int32_t index,
-                                   lb_weights **weights)
+lb_status lb_weights_pack_stored(const lb_plan *plan, const lb_stored *stored, int32_t index,
+                                 void *blob, size_t bytes)
 {
     lb_matrix m;
     term t;
@@ -248,11 +248,28 @@ lb_status lb_weights_create_stored(const lb_plan *plan, const lb_stored *stored,
     if (status == LB_OK) {
         lb_weights_source source = {
             .struct_size = sizeof source, .codes = c.codes, .scales = c.scales, .zeros = c.zeros};
-        status = lb_weights_create(plan, &source, weights);
+        status = lb_weights_pack(plan, &source, blob, bytes);
     }
     free(c.codes);
     free(c.scales);
     free(c.zeros);
     free(c.perm);
+    return status;
+}
+
+lb_status lb_weights_create_stored(const lb_plan *plan, const lb_stored *stored, int32_t index,
+                                   lb_weights **weights)
+{
+    lb_plan_info info = LB_PLAN_INFO_INIT;
+    LB_TRY(lb_plan_get_info(plan, &info));
+    void *blob = malloc((size_t)info.weights_bytes);
+    if (!blob)
+        return lb_fail(LB_OUT_OF_MEMORY, "no memory for weights of %" PRIu64 " bytes",
+                       info.weights_bytes);
+    lb_status status =
+        lb_weights_pack_stored(plan, stored, index, blob, (size_t)info.weights_bytes);
+    if (status == LB_OK)
+        status = lb_weights_load(plan, blob, (size_t)info.weights_bytes, NULL, weights);
+    free(blob);
     return status;
 }

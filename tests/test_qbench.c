@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* qbench as a user calls it: exit codes, and output that programs can read. */
 #include <jansson.h>
+#include <lowbit/lowbit.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
 
 #include "command.h"
 
@@ -152,4 +157,69 @@ Test(qbench, suites_come_from_files_and_standard_input)
              "--suite -",
              program);
     cr_assert_eq(system(command), 0);
+}
+
+/* ---- Checkpoints ----------------------------------------------------------------------------- */
+
+static char folder[64];
+
+static void make_checkpoint(void)
+{
+    static float values[64 * 256];
+    char path[128];
+    lb_stored w = LB_STORED_INIT;
+    lb_file_item item = LB_FILE_ITEM_INIT;
+    snprintf(folder, sizeof folder, "/tmp/test_qbench.XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+    for (int i = 0; i < 64 * 256; i++)
+        values[i] = (float)(i * 37 % 201 - 100) / 100;
+    w.format = "f32";
+    w.n = 64;
+    w.k = 256;
+    w.part[LB_PART_CODES].data = values;
+    w.part[LB_PART_CODES].bytes = sizeof values;
+    item.name = "layer";
+    item.from = &w;
+    snprintf(path, sizeof path, "%s/a.lbw", folder);
+    cr_assert_eq(lb_file_write(path, &item, 1, NULL, NULL), LB_OK);
+}
+
+static void remove_checkpoint(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    cr_assert_eq(system(command), 0);
+}
+
+/* Each $ of the arguments is the folder. */
+static void expect_in_folder(int code, const char *arguments, const char *part)
+{
+    char text[1024] = "";
+    for (const char *c = arguments; *c; c++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), *c == '$' ? "%s" : "%.1s",
+                 *c == '$' ? folder : c);
+    expect(code, text, part);
+}
+
+Test(qbench, convert_writes_what_run_multiplies, .init = make_checkpoint, .fini = remove_checkpoint)
+{
+    expect(0, "convert --list", "bitsandbytes, double quantisation");
+    expect(2, "convert x.gguf", "--all or --tensor");
+    expect(2, "convert /no/such.gguf --all", "cannot open /no/such.gguf");
+    expect_in_folder(2, "convert $/a.lbw --all", "would overwrite");
+    expect_in_folder(2, "convert $/a.lbw $/b.lbw --tensor nothing", "no tensor nothing");
+    expect_in_folder(2, "convert $/a.lbw $/b.lbw --tensor layer --to q9", "'q9' is unknown");
+    expect_in_folder(3, "convert $/a.lbw $/b.lbw --tensor layer --to q4_0", "lossy");
+    expect_in_folder(2, "inspect $/b.lbw", "cannot open");
+    expect_in_folder(0, "convert $/a.lbw $/b.lbw --tensor layer --to q4_k --lossy",
+                     "f32 -> q4_k, largest error");
+    expect_in_folder(0, "convert $/b.lbw $/c.lbw --all --pack f32 -d ref", "q4_k -> canon, exact");
+    expect_in_folder(0, "inspect $/c.lbw", "64 x 256");
+    expect_in_folder(0, "run -d ref -m 3 " SMALL "--weights $/b.lbw:layer -w $/c.lbw:layer",
+                     "within bound");
+    expect_in_folder(3, "run -d ref " SMALL "--weights $/a.lbw:layer", "lossy");
+    expect_in_folder(2, "run -d ref --weights $/a.lbw:x", "no tensor x");
+    expect_in_folder(2, "run -d ref --activations s8 --weights $/a.lbw:layer", "f32, f16 or bf16");
+    expect_in_folder(0, "run -d ref -m 2 --activations f16 " SMALL "-w $/b.lbw:layer",
+                     "f16*u4.g32->f32");
 }

@@ -813,10 +813,13 @@ LB_API lb_status lb_stored_order(const lb_stored *stored, int32_t *perm);
  */
 LB_API lb_status lb_weights_create_stored(const lb_plan *plan, const lb_stored *stored,
                                           int32_t term, lb_weights **weights);
+/* lb_weights_pack likewise. */
+LB_API lb_status lb_weights_pack_stored(const lb_plan *plan, const lb_stored *stored, int32_t term,
+                                        void *blob, size_t bytes);
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
-/* A GGUF or safetensors file, mapped and only read. Immutable: threads may share it. */
+/* A GGUF, safetensors or .lbw file, mapped and only read. Immutable: threads may share it. */
 typedef struct lb_file lb_file;
 
 typedef struct lb_tensor_info {
@@ -836,7 +839,7 @@ typedef struct lb_tensor_info {
 LB_API lb_status lb_file_open(const char *path, lb_file **file);
 /* Everything found in it becomes invalid. NULL is allowed. */
 LB_API void lb_file_close(lb_file *file);
-/* "gguf" or "safetensors". */
+/* "gguf", "safetensors" or "lbw". */
 LB_API const char *lb_file_kind(const lb_file *file);
 LB_API size_t lb_file_count(const lb_file *file);
 LB_API lb_status lb_file_get_tensor(const lb_file *file, size_t index, lb_tensor_info *info);
@@ -848,6 +851,42 @@ LB_API lb_status lb_file_get_tensor(const lb_file *file, size_t index, lb_tensor
  */
 LB_API lb_status lb_file_find(const lb_file *file, const char *name, const char *format,
                               lb_stored *stored);
+
+/*
+ * The name of matrix `index`, for lb_file_find: every tensor of GGUF and .lbw files; of safetensors
+ * files one per layer, however many tensors make it, and every tensor that belongs to none.
+ * INVALID_ARGUMENT past the end. The name lives as long as the file is open.
+ */
+LB_API lb_status lb_file_get_matrix(const lb_file *file, size_t index, const char **name);
+/*
+ * Weights that an .lbw file holds ready for kernels of this layout (lb_plan_info.layout), in the
+ * mapping, for lb_weights_load. UNSUPPORTED: it has none.
+ */
+LB_API lb_status lb_file_find_packed(const lb_file *file, const char *name, int32_t term,
+                                     const char *layout, const void **blob, size_t *bytes);
+
+/* What to write. */
+typedef struct lb_file_item {
+    uint32_t struct_size;
+    int32_t lossy; /* as of lb_repack */
+    const char *name;
+    const lb_stored *from;
+    const char *format;          /* NULL: the canonical form; of floats: as they are */
+    const lb_plan *const *plans; /* [plan_count], of terms 0, 1, ...: weights packed for them too */
+    int32_t plan_count;
+    int32_t reserved;
+    lb_repack_report report; /* written */
+} lb_file_item;
+#define LB_FILE_ITEM_INIT LB_STRUCT_INIT(lb_file_item)
+/* Called before each tensor and at the end; bytes written. Not 0 stops. */
+typedef int lb_progress_fn(void *user, uint64_t done, uint64_t total, const char *name);
+/*
+ * Writes an .lbw file (docs/formats.md): versioned, checksummed, read in place. The file appears
+ * when it is complete and on the disk; after a failure there is none, or the one before.
+ * UNSUPPORTED names the tensor that its format cannot hold. progress may be NULL.
+ */
+LB_API lb_status lb_file_write(const char *path, lb_file_item *items, size_t count,
+                               lb_progress_fn *progress, void *user);
 
 /*
  * Threads. Contexts, plans and weights are immutable once created and may be shared by any number
