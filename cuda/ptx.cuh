@@ -1,26 +1,258 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Instructions that CUDA C++ has no name for. Kept apart, because tests/fake/device.cc compiles the
- * rest for the host and brings its own.
+ * One function per instruction that CUDA C++ has no name for (PTX ISA 8.x; fragments as its
+ * chapters on mma, ldmatrix and cp.async lay them out). Kernels call these and no asm of their own:
+ * tests/fake/ptx_host.h defines the same functions for the host, where the kernels are tested.
+ *
+ * Where a device lacks the wide form (sm_75), the same function is made of narrow ones, so that
+ * kernels are written once.
  */
 #ifndef LB_PTX_CUH
 #define LB_PTX_CUH
 
 #include <stdint.h>
 
-/* Conversions of binary16 without cuda_fp16.h, which would take half of the build's time. */
-__device__ __forceinline__ float lb_f16_to_f32(uint16_t bits)
+#define LB_ASM __device__ __forceinline__
+
+#ifdef __CUDA_ARCH__
+#define LB_SM __CUDA_ARCH__
+#else
+#define LB_SM 0 /* the host's pass over device code */
+#endif
+
+/* ---- Conversions ----------------------------------------------------------------------------- */
+
+/* Of binary16 without cuda_fp16.h, which would take half of the build's time. */
+LB_ASM float lb_f16_to_f32(uint16_t bits)
 {
     float value;
     asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
     return value;
 }
 
-__device__ __forceinline__ uint16_t lb_f32_to_f16(float value)
+LB_ASM uint16_t lb_f32_to_f16(float value)
 {
     uint16_t bits;
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
     return bits;
+}
+
+/* Two integers of at most 11 bits as f16, low first: exact. */
+LB_ASM uint32_t lb_int2_to_f16x2(int low, int high)
+{
+    uint32_t both;
+    asm("{ .reg .b16 l, h; cvt.rn.f16.s32 l, %1; cvt.rn.f16.s32 h, %2; mov.b32 %0, {l, h}; }"
+        : "=r"(both)
+        : "r"(low), "r"(high));
+    return both;
+}
+
+/* a - b, both f16 pairs. */
+LB_ASM uint32_t lb_sub_f16x2(uint32_t a, uint32_t b)
+{
+    uint32_t d;
+    asm("sub.rn.f16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+    return d;
+}
+
+/* Four products of bytes, signed, added to c. */
+LB_ASM int lb_dp4a(uint32_t a, uint32_t b, int c)
+{
+    int d;
+    asm("dp4a.s32.s32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+    return d;
+}
+/* a's bytes unsigned. */
+LB_ASM int lb_dp4a_us(uint32_t a, uint32_t b, int c)
+{
+    int d;
+    asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+    return d;
+}
+
+/* ---- Shared memory --------------------------------------------------------------------------- */
+
+/* The block's dynamic shared memory. */
+LB_ASM uint8_t *lb_shared(void)
+{
+    extern __shared__ __align__(1024) uint8_t lb_shared_memory[];
+    return lb_shared_memory;
+}
+
+/* Its address as instructions take it. */
+LB_ASM uint32_t lb_shared_address(const void *at)
+{
+    return (uint32_t)__cvta_generic_to_shared(at);
+}
+
+/* 16 bytes from global to shared memory: `bytes` of them read, zeros behind. Both 16-byte aligned.
+   Done when the group it is committed to is waited for. */
+LB_ASM void lb_copy16(uint8_t *to, const uint8_t *from, unsigned bytes)
+{
+#if LB_SM >= 800
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(lb_shared_address(to)),
+                 "l"(from), "r"(bytes)
+                 : "memory");
+#else
+    uint4 v = {0, 0, 0, 0};
+    if (bytes == 16) {
+        v = *(const uint4 *)from;
+    } else if (bytes) {
+        uint32_t word[4] = {0, 0, 0, 0};
+#pragma unroll
+        for (unsigned i = 0; i < 16; i++)
+            if (i < bytes)
+                word[i / 4] |= (uint32_t)from[i] << (8 * (i % 4));
+        v = make_uint4(word[0], word[1], word[2], word[3]);
+    }
+    *(uint4 *)to = v;
+#endif
+}
+
+LB_ASM void lb_copy_commit(void)
+{
+#if LB_SM >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+/* This thread's copies but those of the newest `pending` groups are there. */
+template <int pending> LB_ASM void lb_copy_wait(void)
+{
+#if LB_SM >= 800
+    asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
+#endif
+}
+
+/* Four 8x8 matrices of 16-bit elements: lane l gives the address of row l % 8 of matrix l / 8, and
+   gets 4 bytes, 4 (l % 4) of row l / 4, of each. */
+LB_ASM void lb_ldmatrix4(uint32_t (&d)[4], const uint8_t *row)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+                 : "r"(lb_shared_address(row))
+                 : "memory");
+}
+
+/* ---- Matrix products ------------------------------------------------------------------------- */
+/*
+ * All are 16 x 8 of D from 32 bytes of k, K-major: lane l = 4 g + c holds
+ *   A  a[0] row g, bytes 4c..; a[1] row g + 8; a[2] row g, bytes 16 + 4c..; a[3] row g + 8, same
+ *   B  b[0] column g, bytes 4c..; b[1] column g, bytes 16 + 4c..
+ *   D  d[0], d[1] row g, columns 2c, 2c + 1; d[2], d[3] row g + 8
+ */
+
+#define LB_MMA_S32(shape, a_type, b_type)                                                          \
+    asm volatile("mma.sync.aligned." shape ".row.col.s32." a_type "." b_type                       \
+                 ".s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"            \
+                 : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])                                  \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
+
+/* One of sm_75's: 8 x 8 from 16 bytes of k; lane l holds row g (column g), bytes 4c... */
+#define LB_MMA_8(shape, operation, a_type, b_type, i, j)                                           \
+    asm volatile("mma.sync.aligned." shape ".row.col.s32." a_type "." b_type ".s32" operation      \
+                 " {%0, %1}, {%2}, {%3}, {%0, %1};"                                                \
+                 : "+r"(d[2 * (i & 1)]), "+r"(d[2 * (i & 1) + 1])                                  \
+                 : "r"(a[i]), "r"(b[j]))
+#define LB_MMA_8_FOUR(shape, operation, a_type, b_type)                                            \
+    LB_MMA_8(shape, operation, a_type, b_type, 0, 0);                                              \
+    LB_MMA_8(shape, operation, a_type, b_type, 1, 0);                                              \
+    LB_MMA_8(shape, operation, a_type, b_type, 2, 1);                                              \
+    LB_MMA_8(shape, operation, a_type, b_type, 3, 1)
+
+/* 8-bit integers, 32 of k; A_U and B_U: unsigned. */
+template <bool A_U, bool B_U>
+LB_ASM void lb_mma_s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+{
+#if LB_SM >= 800
+    if constexpr (A_U && B_U)
+        LB_MMA_S32("m16n8k32", "u8", "u8");
+    else if constexpr (A_U)
+        LB_MMA_S32("m16n8k32", "u8", "s8");
+    else if constexpr (B_U)
+        LB_MMA_S32("m16n8k32", "s8", "u8");
+    else
+        LB_MMA_S32("m16n8k32", "s8", "s8");
+#else
+    if constexpr (A_U && B_U) {
+        LB_MMA_8_FOUR("m8n8k16", "", "u8", "u8");
+    } else if constexpr (A_U) {
+        LB_MMA_8_FOUR("m8n8k16", "", "u8", "s8");
+    } else if constexpr (B_U) {
+        LB_MMA_8_FOUR("m8n8k16", "", "s8", "u8");
+    } else {
+        LB_MMA_8_FOUR("m8n8k16", "", "s8", "s8");
+    }
+#endif
+}
+
+/* 4-bit integers, 64 of k. Native up to sm_89; emulated by the compiler from sm_90 on. */
+template <bool A_U, bool B_U>
+LB_ASM void lb_mma_s4(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+{
+#if LB_SM >= 800
+    if constexpr (A_U && B_U)
+        LB_MMA_S32("m16n8k64", "u4", "u4");
+    else if constexpr (A_U)
+        LB_MMA_S32("m16n8k64", "u4", "s4");
+    else if constexpr (B_U)
+        LB_MMA_S32("m16n8k64", "s4", "u4");
+    else
+        LB_MMA_S32("m16n8k64", "s4", "s4");
+#else
+    if constexpr (A_U && B_U) {
+        LB_MMA_8_FOUR("m8n8k32", "", "u4", "u4");
+    } else if constexpr (A_U) {
+        LB_MMA_8_FOUR("m8n8k32", "", "u4", "s4");
+    } else if constexpr (B_U) {
+        LB_MMA_8_FOUR("m8n8k32", "", "s4", "u4");
+    } else {
+        LB_MMA_8_FOUR("m8n8k32", "", "s4", "s4");
+    }
+#endif
+}
+
+/* Bits, 256 of k: adds popcount(a & b), which all devices but sm_75 have. sm_75 has a ^ b alone;
+   with the rows' own popcounts one gives the other, so callers ask which it was. */
+LB_ASM constexpr bool lb_mma_b1_is_xor(void)
+{
+    return LB_SM < 800;
+}
+LB_ASM void lb_mma_b1(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+{
+#if LB_SM >= 800
+    asm volatile("mma.sync.aligned.m16n8k256.row.col.s32.b1.b1.s32.and.popc "
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+                 : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    LB_MMA_8_FOUR("m8n8k128", ".xor.popc", "b1", "b1");
+#endif
+}
+
+/* f16 (or bf16, from sm_80 on) operands, 16 of k, sums in f32. */
+template <bool BF16>
+LB_ASM void lb_mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+{
+#define LB_MMA_F32(type)                                                                           \
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." type "." type                            \
+                 ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"            \
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                  \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
+#if LB_SM >= 800
+    if constexpr (BF16)
+        LB_MMA_F32("bf16");
+    else
+        LB_MMA_F32("f16");
+#else
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+        asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, "
+                     "{%4, %5}, {%6}, {%0, %1, %2, %3};"
+                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                     : "r"(a[2 * half]), "r"(a[2 * half + 1]), "r"(b[half]));
+#endif
+#undef LB_MMA_F32
 }
 
 #endif

@@ -5,7 +5,8 @@
  * strict where the real one is (a current context, streams of it, addresses inside of allocations),
  * and any call can be made to fail.
  *
- * Environment: LB_FAKE_CUDA="devices=2 sm=90 init=100 lacks=cuMemAlloc", each optional.
+ * Environment: LB_FAKE_CUDA="devices=2 sm=90 init=100 lacks=cuMemAlloc backwards=1", each optional;
+ * backwards: kernels' threads and blocks run in the opposite order.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 #define MAX_DEVICES 8
 #define MAX_DEPTH 16
 
-enum { INVALID_CONTEXT = 201, INVALID_IMAGE = 200 };
+enum { INVALID_CONTEXT = 201, INVALID_IMAGE = 200, LAUNCH_FAILED = 719 };
 
 /* ---- State ----------------------------------------------------------------------------------- */
 
@@ -140,6 +141,7 @@ static CUresult cuGetErrorName(CUresult error, const char **text)
     case CUDA_ERROR_INVALID_HANDLE: *text = "CUDA_ERROR_INVALID_HANDLE"; break;
     case CUDA_ERROR_NOT_FOUND: *text = "CUDA_ERROR_NOT_FOUND"; break;
     case INVALID_CONTEXT: *text = "CUDA_ERROR_INVALID_CONTEXT"; break;
+    case LAUNCH_FAILED: *text = "CUDA_ERROR_LAUNCH_FAILED"; break;
     case INVALID_IMAGE: *text = "CUDA_ERROR_INVALID_IMAGE"; break;
     default: return CUDA_ERROR_INVALID_VALUE;
     }
@@ -480,7 +482,11 @@ static CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned gr
     memcpy(&last->kargs, parameters[LB_PTR_COUNT], sizeof last->kargs);
     state.launches++;
 #if FAKE_DEVICE
-    fake_device_run(function->name, grid_x, block_x, parameters);
+    if (fake_device_has(function->name) &&
+        !fake_device_run(last, number("backwards", 0), state.fault, sizeof state.fault)) {
+        fprintf(stderr, "fake device: %s\n", state.fault);
+        return LAUNCH_FAILED;
+    }
 #endif
     return CUDA_SUCCESS;
 }

@@ -29,6 +29,7 @@ typedef struct fake_cuda {
     int depth;          /* of this thread's stack of contexts */
     int retains, streams, events, modules, allocations; /* alive */
     int launches, runs_kernels;
+    char fault[320]; /* of the last kernel that ended in one */
     fake_launch last;
 } fake_cuda;
 
@@ -36,7 +37,10 @@ typedef fake_cuda *fake_cuda_state_fn(void);
 /* A context of device `device` that is not its primary one. */
 typedef void *fake_cuda_other_context_fn(int device);
 
-/* The device's code of a kernel, run on the host (device.cc); 0 = not known. */
-int fake_device_run(const char *name, unsigned blocks, unsigned threads, void **parameters);
+/* Kernels compiled for the host (device.cc): whether there is one of that name, and running it as
+   `launch` says, the threads' order turned round or not. False: it did what a device faults at, and
+   `why` says what. */
+int fake_device_has(const char *name);
+int fake_device_run(const fake_launch *launch, int backwards, char *why, size_t capacity);
 
 #endif

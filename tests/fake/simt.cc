@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "simt.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+namespace simt
+{
+
+thread *now;
+dim block_index, block_size, grid_size;
+uint8_t *shared;
+unsigned shared_bytes;
+
+namespace
+{
+
+constexpr size_t stack_bytes = 256 << 10;
+constexpr unsigned most_threads = 1024;
+
+struct fiber : thread {
+    ucontext_t context;
+    bool done;
+};
+
+/* Those who wait for each other at one place. */
+struct meeting {
+    unsigned arrived, generation;
+};
+
+fiber fibers[most_threads];
+unsigned count, living, idle; /* idle: turns since a thread last got on */
+bool turned;
+ucontext_t outside;
+const std::function<void()> *body;
+char why[256];
+bool failed;
+meeting warps[most_threads / 32], warpgroups[most_threads / 128], barriers[16];
+char *stacks;
+
+unsigned place(const thread *t)
+{
+    return (unsigned)(static_cast<const fiber *>(t) - fibers);
+}
+
+void enter(fiber *next, ucontext_t *from)
+{
+    now = next;
+    swapcontext(from, &next->context);
+}
+
+/* The next thread that has not ended; with `this` one alone, itself. */
+fiber *next_of(unsigned at)
+{
+    do
+        at = turned ? (at + count - 1) % count : (at + 1) % count;
+    while (fibers[at].done);
+    return &fibers[at];
+}
+
+/* Not by setcontext: AddressSanitizer follows swapcontext. */
+[[noreturn]] void leave()
+{
+    swapcontext(&static_cast<fiber *>(now)->context, &outside);
+    abort();
+}
+
+void yield()
+{
+    fiber *self = static_cast<fiber *>(now);
+    fiber *next = next_of(place(self));
+    if (next != self)
+        enter(next, &self->context);
+}
+
+void run_thread()
+{
+    (*body)();
+    fiber *self = static_cast<fiber *>(now);
+    self->done = true;
+    idle = 0;
+    if (--living == 0)
+        leave();
+    enter(next_of(place(self)), &self->context);
+}
+
+void prepare(unsigned i)
+{
+    fiber &f = fibers[i];
+    static_cast<thread &>(f) = thread{};
+    f.index = {i % block_size.x, i / block_size.x % block_size.y, i / block_size.x / block_size.y};
+    f.done = false;
+    getcontext(&f.context);
+    f.context.uc_stack.ss_sp = stacks + i * stack_bytes;
+    f.context.uc_stack.ss_size = stack_bytes;
+    f.context.uc_link = nullptr;
+    makecontext(&f.context, run_thread, 0);
+}
+
+void run_block()
+{
+    std::memset(warps, 0, sizeof warps);
+    std::memset(warpgroups, 0, sizeof warpgroups);
+    std::memset(barriers, 0, sizeof barriers);
+    for (unsigned i = 0; i < count; i++)
+        prepare(i);
+    living = count;
+    idle = 0;
+    enter(&fibers[turned ? count - 1 : 0], &outside);
+}
+
+void meet(const char *what, meeting &m, unsigned expected, const std::function<void()> &last)
+{
+    unsigned generation = m.generation;
+    idle = 0;
+    if (++m.arrived == expected) {
+        last();
+        m.arrived = 0;
+        m.generation++;
+        return;
+    }
+    wait_until(what, [&] { return m.generation != generation; });
+}
+
+} // namespace
+
+void fault(const char *format, ...)
+{
+    va_list list;
+    int used = snprintf(why, sizeof why, "block %u, thread %u: ", block_index.x, now->index.x);
+    va_start(list, format);
+    vsnprintf(why + used, sizeof why - (size_t)used, format, list);
+    va_end(list);
+    failed = true;
+    leave();
+}
+
+void wait_until(const char *what, const std::function<bool()> &ready)
+{
+    while (!ready()) {
+        if (++idle > 2 * count)
+            fault("waits in %s for ever", what);
+        yield();
+    }
+    idle = 0;
+}
+
+void together(const char *what, unsigned size, void *operands,
+              const std::function<void(void **)> &act)
+{
+    unsigned first = place(now) / size * size;
+    meeting &m = size == 32 ? warps[first / 32] : warpgroups[first / 128];
+    if (first + size > count)
+        fault("%s in an incomplete group of %u threads", what, size);
+    now->operands = operands;
+    meet(what, m, size, [&] {
+        void *all[128];
+        for (unsigned i = 0; i < size; i++)
+            all[i] = fibers[first + i].operands;
+        act(all);
+    });
+}
+
+void barrier(unsigned id, unsigned expected)
+{
+    if (id >= 16 || expected == 0 || expected % 32 || expected > count)
+        fault("bar.sync %u, %u in a block of %u threads", id, expected, count);
+    meet("bar.sync", barriers[id], expected, [] {});
+}
+
+uint32_t shared_offset(const void *at)
+{
+    auto offset = (uintptr_t)at - (uintptr_t)shared;
+    if (offset > shared_bytes)
+        fault("an address outside of shared memory");
+    return (uint32_t)offset;
+}
+
+uint8_t *shared_at(uint32_t offset, unsigned bytes, unsigned align)
+{
+    if (offset % align || offset > shared_bytes || bytes > shared_bytes - offset)
+        fault("%u bytes at %u of %u bytes of shared memory", bytes, offset, shared_bytes);
+    return shared + offset;
+}
+
+const char *launch(dim grid, dim block, unsigned dynamic_bytes, bool backwards,
+                   const std::function<void()> &kernel)
+{
+    count = block.x * block.y * block.z;
+    if (count > most_threads)
+        return "more than 1024 threads";
+    if (!stacks)
+        stacks = (char *)mmap(nullptr, most_threads * stack_bytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    block_size = block;
+    grid_size = grid;
+    turned = backwards;
+    body = &kernel;
+    failed = false;
+    shared_bytes = dynamic_bytes;
+    unsigned blocks = grid.x * grid.y * grid.z;
+    for (unsigned i = 0; i < blocks && !failed; i++) {
+        unsigned b = backwards ? blocks - 1 - i : i;
+        block_index = {b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y};
+        std::unique_ptr<void, void (*)(void *)> memory(
+            aligned_alloc(1024, (dynamic_bytes + 1024) / 1024 * 1024), free);
+        /* The end of the allocation is the end of what the launch asked for, give or take the
+           alignment of its size. */
+        shared = (uint8_t *)memory.get();
+        std::memset(shared, 0xcd, dynamic_bytes);
+        run_block();
+    }
+    shared = nullptr;
+    for (unsigned i = 0; i < count; i++)
+        fibers[i].copies.clear();
+    return failed ? why : nullptr;
+}
+
+} // namespace simt

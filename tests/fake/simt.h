@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A block of CUDA threads on the host: each a fiber, all of one block at a time, switched where
+ * they wait for each other. Cooperative, so deterministic; the order of the threads can be turned
+ * round, to find what only worked because of it. Shared memory is a fresh, poisoned allocation per
+ * block, which AddressSanitizer guards.
+ */
+#ifndef SIMT_H
+#define SIMT_H
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace simt
+{
+
+/* A copy that has been asked for and is made when it is waited for. */
+struct copy {
+    void *to;
+    const void *from;
+    unsigned bytes, zeros; /* zeros: written behind the bytes */
+};
+
+struct dim {
+    unsigned x, y, z;
+};
+
+/* The running thread: what kernels see of it. */
+struct thread {
+    dim index;
+    std::vector<std::vector<copy>>
+        copies;     /* cp.async: committed groups, oldest first, and an open one */
+    void *operands; /* of the collective instruction it waits in */
+};
+
+extern thread *now;
+extern dim block_index, block_size, grid_size;
+extern uint8_t *shared; /* dynamic shared memory */
+extern unsigned shared_bytes;
+
+/* Runs one launch; nullptr or what went wrong. */
+const char *launch(dim grid, dim block, unsigned shared_bytes, bool backwards,
+                   const std::function<void()> &kernel);
+
+/* ---- For instructions ------------------------------------------------------------------------ */
+
+/* Ends the launch: an instruction was used as the device does not allow. */
+[[noreturn]] void fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Waits until `ready` says so. `what` is named if it never does. */
+void wait_until(const char *what, const std::function<bool()> &ready);
+
+/* Waits for the `count` aligned threads around this one (32: its warp, 128: its warpgroup). The
+   last to arrive calls `act` with every thread's operands before any goes on. */
+void together(const char *what, unsigned count, void *operands,
+              const std::function<void(void **all)> &act);
+
+/* bar.sync id, count. */
+void barrier(unsigned id, unsigned count);
+
+/* Offset of a generic address in shared memory. */
+uint32_t shared_offset(const void *at);
+/* `bytes` bytes of shared memory from an offset, a multiple of `align`. */
+uint8_t *shared_at(uint32_t offset, unsigned bytes, unsigned align);
+
+} // namespace simt
+
+#endif
