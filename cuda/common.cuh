@@ -6,13 +6,18 @@
 #include "kernel_abi.h"
 #include "ptx.cuh"
 
-/* All kernels take these (host/kernel_abi.h). */
-#define LB_ARGUMENTS                                                                               \
+/* All kernels take these (host/kernel_abi.h)... */
+#define LB_POINTERS                                                                                \
     const uint8_t *arg_a, const uint8_t *arg_w, uint8_t *arg_d, const uint8_t *arg_a_scale,        \
         const uint8_t *arg_a_zero, const uint8_t *arg_bias, const uint8_t *arg_residual,           \
         const uint8_t *arg_residual_scale, const uint8_t *arg_d_scale, const uint8_t *arg_d_zero,  \
-        uint8_t *arg_workspace, const uint8_t *arg_residual_zero, const uint8_t *arg_random,       \
-        const __grid_constant__ lb_kargs p
+        uint8_t *arg_workspace, const uint8_t *arg_residual_zero, const uint8_t *arg_random
+#define LB_ARGUMENTS LB_POINTERS, const __grid_constant__ lb_kargs p
+/* ... and hand them on to functions that take LB_PARAMETERS. */
+#define LB_PARAMETERS LB_POINTERS, const lb_kargs &p
+#define LB_PASS                                                                                    \
+    arg_a, arg_w, arg_d, arg_a_scale, arg_a_zero, arg_bias, arg_residual, arg_residual_scale,      \
+        arg_d_scale, arg_d_zero, arg_workspace, arg_residual_zero, arg_random, p
 
 /* One pointer with its offset. */
 #define LB_AT(name, NAME) (arg_##name + p.offset[LB_PTR_##NAME])

@@ -6,8 +6,8 @@
  * rounded on their own. The first column is a multiple of C; columns beyond n are computed and not
  * stored.
  *
- * C is 2 (a fragment of mma), 4, 8 or 16. A thread writes whole bytes: D of 4 bits needs C >= 2, D
- * of 2 bits C >= 4, D of one bit C >= 8.
+ * C is 8 or 16, so that a thread writes whole bytes of every type. What is rare or long is a
+ * function that is called (LB_CALL): inlined C times it would be most of a kernel.
  */
 #ifndef LB_EPILOGUE_CUH
 #define LB_EPILOGUE_CUH
@@ -55,6 +55,12 @@ struct lb_io {
         io.random = (const uint64_t *)LB_AT(random, RANDOM);                                       \
         io.first_row = (int64_t)(batch)*p.m;                                                       \
     }
+
+#define LB_CALL static __device__ __noinline__
+
+template <int C> struct lb_codes {
+    int v[C];
+};
 
 #define LB_EACH(j) _Pragma("unroll") for (int j = 0; j < C; j++)
 
@@ -149,8 +155,7 @@ __device__ __forceinline__ int lb_most(int type)
 /* + zero point, the integer clamp, saturation, and the store of integers, from column n of row m.
  */
 template <int C>
-__device__ __forceinline__ void lb_store_codes(const int (&v)[C], const lb_kargs &p,
-                                               const lb_io &io, int m, int n)
+LB_CALL void lb_store_codes(lb_codes<C> codes, const lb_kargs &p, const lb_io &io, int m, int n)
 {
     int count = p.n - n, zero = p.flags & LB_KF_D_ZERO ? *io.d_zero : 0;
     int least = lb_least(p.d_type), most = lb_most(p.d_type), bits = lb_bits(p.d_type);
@@ -163,7 +168,7 @@ __device__ __forceinline__ void lb_store_codes(const int (&v)[C], const lb_kargs
     int q[C];
     LB_EACH(j)
     {
-        int64_t code = (int64_t)v[j] + zero;
+        int64_t code = (int64_t)codes.v[j] + zero;
         q[j] = (int)(code < least ? least : code > most ? most : code);
     }
     switch (bits) {
@@ -181,22 +186,12 @@ __device__ __forceinline__ void lb_store_codes(const int (&v)[C], const lb_kargs
     }
 }
 
-/* Stochastic rounding: four columns share a block of random words. */
-template <int C>
-__device__ __forceinline__ void lb_to_stochastic(const float (&v)[C], int (&q)[C],
-                                                 const lb_kargs &p, const lb_io &io, int m, int n)
+/* Stochastic rounding: four columns, from a multiple of 4 on, share a block of random words. */
+LB_CALL int lb_to_stochastic(float v, const lb_kargs &p, const lb_io &io, int m, int n)
 {
-    lb_random4 r;
-    LB_EACH(j)
-    {
-        if (j % 4 == 0)
-            r = lb_philox(lb_random_block(io.first_row + m, p.n, n + j), io.random[1],
-                          io.random[0]);
-        lb_u32 word = r.word[j % 4];
-        if (C == 2 && n % 4 != 0)
-            word = r.word[2 + j % 2];
-        q[j] = lb_round_stochastic(v[j], word);
-    }
+    lb_random4 r = lb_philox(lb_random_block(io.first_row + m, p.n, n), io.random[1], io.random[0]);
+    lb_u32 low = n & 1 ? r.word[1] : r.word[0], high = n & 1 ? r.word[3] : r.word[2];
+    return lb_round_stochastic(v, n & 2 ? high : low);
 }
 
 /* Conversion to D's type and the store, from column n of row m. The hardware's conversion of floats
@@ -219,12 +214,13 @@ __device__ __forceinline__ void lb_convert_store(const float (&v)[C], const lb_k
         break;
     }
     default: {
-        int q[C];
+        lb_codes<C> q;
         if (p.rounding == LB_ROUND_STOCHASTIC) {
-            lb_to_stochastic(v, q, p, io, m, n);
+            LB_EACH(j)
+            q.v[j] = j < count ? lb_to_stochastic(v[j], p, io, m, n + j) : 0;
         } else {
             LB_EACH(j)
-            q[j] = p.d_type == LB_TYPE_B1 ? v[j] >= 0.0f : __float2int_rn(v[j]);
+            q.v[j] = p.d_type == LB_TYPE_B1 ? v[j] >= 0.0f : __float2int_rn(v[j]);
         }
         lb_store_codes(q, p, io, m, n);
         break;
@@ -241,7 +237,7 @@ template <int C> __device__ __forceinline__ void lb_scale(float (&v)[C], const f
     v[j] = __fmul_rn(v[j], scale[j]);
 }
 
-__device__ __forceinline__ float lb_activate(float x, int activation)
+LB_CALL float lb_activate(float x, int activation)
 {
     switch (activation) {
     case LB_ACT_RELU: return x > 0.0f ? x : 0.0f;
@@ -259,6 +255,12 @@ __device__ __forceinline__ float lb_activate(float x, int activation)
     }
 }
 
+/* Element i of a row; 0 if it is not there. */
+LB_CALL float lb_element(int type, const uint8_t *row, int64_t i, bool there)
+{
+    return there ? lb_float_at(type, row, i) : 0.0f;
+}
+
 /* From the sum scaled by B's scale on. */
 template <int C>
 __device__ __forceinline__ void lb_finish_float(float (&v)[C], const lb_kargs &p, const lb_io &io,
@@ -272,8 +274,7 @@ __device__ __forceinline__ void lb_finish_float(float (&v)[C], const lb_kargs &p
     }
     if ((p.flags & LB_KF_BIAS) && p.bias_type != LB_TYPE_S32) {
         LB_EACH(j)
-        if (j < count)
-            v[j] = __fadd_rn(v[j], lb_float_at(p.bias_type, io.bias, n + j));
+        v[j] = __fadd_rn(v[j], lb_element(p.bias_type, io.bias, n + j, j < count));
     }
     if (p.flags & LB_KF_RESIDUAL) {
         int64_t at = (int64_t)m * p.r_ld + n;
@@ -282,7 +283,7 @@ __device__ __forceinline__ void lb_finish_float(float (&v)[C], const lb_kargs &p
         float zero = p.flags & LB_KF_RESIDUAL_ZERO ? (float)*io.residual_zero : 0.0f;
         LB_EACH(j)
         if (j < count) {
-            float r = lb_float_at(p.residual_type, io.residual, at + j);
+            float r = lb_element(p.residual_type, io.residual, at + j, true);
             if (p.flags & LB_KF_RESIDUAL_ZERO)
                 r = __fadd_rn(r, -zero); /* small integers: exact */
             v[j] = __fadd_rn(v[j], __fmul_rn(r, channel ? io.residual_scale[n + j] : scale));
@@ -309,40 +310,34 @@ __device__ __forceinline__ void lb_finish_float(float (&v)[C], const lb_kargs &p
     lb_convert_store(v, p, io, m, n);
 }
 
-/* From the biased sum on, in integers. D's scale and the residual's are (value, shift). */
-template <int C>
-__device__ __forceinline__ void lb_finish_fixed(int (&q)[C], const lb_kargs &p, const lb_io &io,
-                                                int m, int n)
+/* From the biased sum at (m, n) to its code before the zero point, in integers. D's scale and the
+   residual's are (value, shift). */
+LB_CALL int lb_finish_fixed(int q, const lb_kargs &p, const lb_io &io, int m, int n)
 {
-    int count = p.n - n;
-    const int *d_scale = (const int *)io.d_scale, *r_scale = (const int *)io.residual_scale;
+    const int *by = (const int *)io.d_scale, *r_by = (const int *)io.residual_scale;
     if (p.flags & LB_KF_D_SCALE_TOKEN)
-        d_scale += 2 * (int64_t)m;
-    LB_EACH(j)
-    if (j < count) {
-        const int *by = d_scale + (p.flags & LB_KF_D_SCALE_CHANNEL ? 2 * (int64_t)(n + j) : 0);
-        if (p.rounding == LB_ROUND_THRESHOLD) {
-            q[j] = lb_threshold_bit(q[j], by[0], by[1]);
-            continue;
+        by += 2 * (int64_t)m;
+    if (p.flags & LB_KF_D_SCALE_CHANNEL)
+        by += 2 * (int64_t)n;
+    if (p.rounding == LB_ROUND_THRESHOLD)
+        return lb_threshold_bit(q, by[0], by[1]);
+    if (p.flags & LB_KF_RESIDUAL) {
+        int r = lb_int_at(p.residual_type, io.residual, (int64_t)m * p.r_ld + n);
+        if (p.flags & LB_KF_RESIDUAL_ZERO)
+            r = lb_subtract_s32(r, *io.residual_zero);
+        if (p.flags & LB_KF_RESIDUAL_SCALE) {
+            if (p.flags & LB_KF_RESIDUAL_SCALE_CHANNEL)
+                r_by += 2 * (int64_t)n;
+            r = lb_multiply(r, r_by[0], r_by[1], p.rounding);
         }
-        if (p.flags & LB_KF_RESIDUAL) {
-            int r = lb_int_at(p.residual_type, io.residual, (int64_t)m * p.r_ld + n + j);
-            if (p.flags & LB_KF_RESIDUAL_ZERO)
-                r = lb_subtract_s32(r, *io.residual_zero);
-            if (p.flags & LB_KF_RESIDUAL_SCALE) {
-                const int *r_by =
-                    r_scale + (p.flags & LB_KF_RESIDUAL_SCALE_CHANNEL ? 2 * (int64_t)(n + j) : 0);
-                r = lb_multiply(r, r_by[0], r_by[1], p.rounding);
-            }
-            q[j] = lb_add_s32(q[j], r);
-        }
-        if (p.activation == LB_ACT_RELU)
-            q[j] = q[j] > 0 ? q[j] : 0;
-        q[j] = lb_multiply(q[j], by[0], by[1], p.rounding);
-        if (p.activation == LB_ACT_HARD_SWISH)
-            q[j] = lb_hard_swish(q[j], p.act_three, p.act_shift);
+        q = lb_add_s32(q, r);
     }
-    lb_store_codes(q, p, io, m, n);
+    if (p.activation == LB_ACT_RELU)
+        q = q > 0 ? q : 0;
+    q = lb_multiply(q, by[0], by[1], p.rounding);
+    if (p.activation == LB_ACT_HARD_SWISH)
+        q = lb_hard_swish(q, p.act_three, p.act_shift);
+    return q;
 }
 
 /* From one integer sum (zero points done, no groups) on. */
@@ -365,7 +360,10 @@ __device__ __forceinline__ void lb_finish_int(int (&acc)[C], const lb_kargs &p, 
         return;
     }
     if (p.flags & LB_KF_FIXED) {
-        lb_finish_fixed(acc, p, io, m, n);
+        lb_codes<C> q;
+        LB_EACH(j)
+        q.v[j] = j < count ? lb_finish_fixed(acc[j], p, io, m, n + j) : 0;
+        lb_store_codes(q, p, io, m, n);
         return;
     }
     float v[C];

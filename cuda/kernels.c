@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cuda.h"
+#include "problem.h"
 #include "types.h"
 
 /* ---- Launches -------------------------------------------------------------------------------- */
@@ -62,18 +63,31 @@ static double cost(const lb_kernel *kernel, const lb_problem *p, const lb_device
 #define FAMILY_any(tile_m, tile_n, threads, shared)                                                \
     .image = "gemm_any.fatbin", .passes = {{"gemm_any", tile_m, tile_n, threads, shared}}
 
+/* Of mma_int.cu: signs of A and W, "n" for W of less than 8 bits, "g" for scales along k. */
+static void variant_int(const lb_problem *p, char *suffix, size_t capacity)
+{
+    bool grouped = lb_problem_groups(p) > 1;
+    char w = lb_type_bits(p->b.type) < 8 ? 'n' : p->b.type == LB_TYPE_U8 ? 'u' : 's';
+    snprintf(suffix, capacity, "_%c%c%s", p->a.type == LB_TYPE_U8 ? 'u' : 's', w,
+             grouped ? "g" : "");
+}
+
+#define FAMILY_mma_int(tile_m, tile_n, threads, shared)                                            \
+    .image = "mma_int.fatbin", .variant = variant_int,                                             \
+    .passes = {{"mma_int_" #tile_m, tile_m, tile_n, threads, shared}}
+
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
 const lb_kernel lb_cuda_rows[] = {
-#define LB_KERNEL(kernel, family, eats, text, a, b, d, least, most, marks, words, tile_m, tile_n,  \
-                  threads, shared, gops)                                                           \
+#define LB_KERNEL(kernel, family, eats, text, a, b, d, least, most, lacks, marks, words, tile_m,   \
+                  tile_n, threads, shared, gops)                                                   \
     {.name = #kernel,                                                                              \
      .layout = #eats,                                                                              \
      .summary = text,                                                                              \
      .a_types = a,                                                                                 \
      .b_types = b,                                                                                 \
      .d_types = d,                                                                                 \
-     .caps = LB_CAP_ALL,                                                                           \
+     .caps = LB_CAP_ALL & ~(uint32_t)(lacks),                                                      \
      .flags = LB_ROW_BATCH_INVARIANT | marks,                                                      \
      .m_min = least,                                                                               \
      .m_max = most,                                                                                \

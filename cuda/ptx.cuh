@@ -55,6 +55,12 @@ LB_ASM uint32_t lb_sub_f16x2(uint32_t a, uint32_t b)
     return d;
 }
 
+/* Bytes of {b, a} by selector, as PRMT: nibble i of `pick` names the source of byte i. */
+LB_ASM uint32_t lb_bytes(uint32_t a, uint32_t b, uint32_t pick)
+{
+    return __byte_perm(a, b, pick);
+}
+
 /* Four products of bytes, signed, added to c. */
 LB_ASM int lb_dp4a(uint32_t a, uint32_t b, int c)
 {

@@ -55,4 +55,23 @@ LB_BIT_FUNCTION(panel64h)
            bits * (field >> 1);
 }
 
+/* Blocks of 16 columns x `depth` of k, k's blocks side by side. */
+static inline uint64_t lb_block16_bit(uint64_t n, uint64_t k, uint64_t k_pad, uint64_t bits,
+                                      uint64_t depth)
+{
+    return ((n / 16 * (k_pad / depth) + k / depth) * 16 + n % 16) * depth * bits + k % depth * bits;
+}
+
+LB_BIT_FUNCTION(block16x64)
+{
+    (void)n_pad;
+    return lb_block16_bit(n, k, k_pad, bits, 64);
+}
+
+LB_BIT_FUNCTION(block16x512)
+{
+    (void)n_pad;
+    return lb_block16_bit(n, k, k_pad, bits, 512);
+}
+
 #endif

@@ -18,12 +18,12 @@
 #include "lines.h"
 #include "problem.h"
 
-/* In place of the fat binaries, so that these tests need no nvcc. */
+/* In place of the fat binaries, so that these tests need no nvcc: FAKE_IMAGES has one per kernel
+   file. */
 const lb_embedded lb_cuda_images[] = {
-    {"gemm_any.fatbin", (const unsigned char *)"fake", 4},
-    {"broken.fatbin", (const unsigned char *)"broken", 6},
+    FAKE_IMAGES{"broken.fatbin", (const unsigned char *)"broken", 6},
 };
-const size_t lb_cuda_image_count = 2;
+const size_t lb_cuda_image_count = sizeof lb_cuda_images / sizeof *lb_cuda_images;
 
 static void *fake_library;
 
@@ -399,7 +399,9 @@ Test(plan, shares_modules_and_quotes_the_drivers_log)
     product x = open_product(LINE);
     lb_plan *plan;
     CUfunction function;
-    cr_assert_eq(lb_plan_create(x.context, &x.in.problem, NULL, &plan), LB_OK);
+    lb_plan_desc desc = LB_PLAN_DESC_INIT;
+    desc.kernel = "cuda_gemm_any";
+    cr_assert_eq(lb_plan_create(x.context, &x.in.problem, &desc, &plan), LB_OK);
     cr_expect_eq(f->modules, 1);
     lb_cuda_enter(lb_cuda_of(x.context));
     expect_error(lb_cuda_function_get(lb_cuda_of(x.context), "broken.fatbin", "f", &function),
@@ -482,40 +484,61 @@ Test(errors, of_every_call_are_reported_and_leave_nothing_behind)
 
 /* ---- What kernels compute -------------------------------------------------------------------- */
 
+/* A row of the table, on the built-in lines that are small enough and that it accepts, the threads
+   in their order or turned round. */
+typedef struct computation {
+    int row, data, backwards;
+} computation;
+
 ParameterizedTestParameters(kernels, compute_what_the_reference_says)
 {
-    static int data[] = {QB_DATA_NORMAL, QB_DATA_EXTREME};
-    return cr_make_param_array(int, data, 2);
+    static computation all[256];
+    size_t count = 0;
+    for (size_t row = 0; row < lb_cuda_row_count; row++)
+        for (int i = 0; i < 2; i++)
+            all[count++] = (computation){(int)row, i ? QB_DATA_EXTREME : QB_DATA_NORMAL, i};
+    return cr_make_param_array(computation, all, count);
 }
 
-ParameterizedTest(int *data, kernels, compute_what_the_reference_says)
+/* 1 if the row accepts the line, and then it is right. */
+static size_t computes(lb_context *context, const char *line, const char *row, int data)
 {
-    fake_cuda *f = install("devices=1");
-    lb_context *context = open_context("cuda");
+    lb_problem p;
+    qb_inputs in = {0};
+    qb_case c = {0};
+    qb_check check;
     lb_plan_desc desc = LB_PLAN_DESC_INIT;
+    desc.kernel = row;
+    cr_assert_eq(lb_problem_parse(line, &p), LB_OK, "%s", lb_last_error());
+    if (lb_problem_ops(&p) > 1e6) /* on one core, interpreted element by element */
+        return 0;
+    cr_assert_eq(qb_inputs_make(&p, data, 1, &in), LB_OK);
+    lb_status status = qb_case_open(context, &in, &desc, 0, &c);
+    if (status == LB_OK) {
+        cr_assert_eq(qb_case_check(&c, 0, 1, &check), LB_OK, "%s", lb_last_error());
+        cr_expect(qb_check_passed(&check), "%s: '%s': %llu wrong, %llu bytes outside of D", row,
+                  line, (unsigned long long)check.report.wrong, (unsigned long long)check.touched);
+    } else {
+        cr_assert_eq(status, LB_UNSUPPORTED, "'%s': %s", line, lb_last_error());
+    }
+    qb_case_close(&c);
+    qb_inputs_free(&in);
+    return status == LB_OK;
+}
+
+ParameterizedTest(computation *x, kernels, compute_what_the_reference_says)
+{
+    fake_cuda *f = install(x->backwards ? "sm=80 backwards=1" : "sm=90");
+    lb_context *context = open_context("cuda");
     qb_lines lines = {0};
+    size_t computed = 0;
     char why[256];
     if (!f->runs_kernels)
         cr_skip_test("built without a C++ compiler");
-    desc.kernel = "cuda_gemm_any";
     cr_assert(qb_lines_add_builtin(&lines, NULL, why, sizeof why), "%s", why);
-    for (size_t i = 0; i < lines.count; i++) {
-        lb_problem p;
-        qb_inputs in = {0};
-        qb_case c = {0};
-        qb_check check;
-        cr_assert_eq(lb_problem_parse(lines.line[i], &p), LB_OK, "%s", lb_last_error());
-        if (lb_problem_ops(&p) < 2e7) { /* on one core, interpreted element by element */
-            cr_assert_eq(qb_inputs_make(&p, *data, 1, &in), LB_OK);
-            cr_assert_eq(qb_case_open(context, &in, &desc, 0, &c), LB_OK, "%s", lb_last_error());
-            cr_assert_eq(qb_case_check(&c, 0, 1, &check), LB_OK, "%s", lb_last_error());
-            cr_expect(qb_check_passed(&check), "'%s': %llu wrong, %llu bytes outside of D",
-                      lines.line[i], (unsigned long long)check.report.wrong,
-                      (unsigned long long)check.touched);
-        }
-        qb_case_close(&c);
-        qb_inputs_free(&in);
-    }
+    for (size_t i = 0; i < lines.count; i++)
+        computed += computes(context, lines.line[i], lb_cuda_rows[x->row].name, x->data);
+    cr_expect_gt(computed, 10, "%s took %zu lines", lb_cuda_rows[x->row].name, computed);
     qb_lines_free(&lines);
     lb_context_destroy(context);
 }

@@ -35,6 +35,14 @@ inline uint32_t lb_sub_f16x2(uint32_t a, uint32_t b)
              << i;
     return d;
 }
+inline uint32_t lb_bytes(uint32_t a, uint32_t b, uint32_t pick)
+{
+    uint64_t both = a | (uint64_t)b << 32;
+    uint32_t d = 0;
+    for (int i = 0; i < 4; i++)
+        d |= (uint32_t)(both >> (8 * (pick >> (4 * i) & 7)) & 0xff) << (8 * i);
+    return d;
+}
 inline int lb_dp4a(uint32_t a, uint32_t b, int c)
 {
     for (int i = 0; i < 32; i += 8)

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the kernels on mma.sync share: tiles in shared memory of 64 bytes a row, how they are
+ * filled from D's operands, how fragments leave them, and the way of finished fragments to the
+ * epilogue.
+ *
+ * A row's four chunks of 16 bytes are permuted by its number, so that neither the stores nor the
+ * eight rows that an ldmatrix reads at a time meet in a bank.
+ */
+#ifndef LB_TILE_CUH
+#define LB_TILE_CUH
+
+#include "epilogue.cuh"
+
+#define LB_DEVICE __device__ __forceinline__
+
+constexpr int LB_ROW_BYTES = 64;
+
+LB_DEVICE int lb_chunk_at(int row, int chunk)
+{
+    return row * LB_ROW_BYTES + ((chunk ^ (row >> 1)) & 3) * 16;
+}
+
+/* ---- From packed codes to bytes -------------------------------------------------------------- */
+
+/* `valid` of at most 16 bytes one by one, the rest 0. A call: it is rare, and would be most of the
+   code. */
+static __device__ __noinline__ uint4 lb_fetch_bytes(const uint8_t *at, int valid)
+{
+    uint64_t low = 0, high = 0;
+#pragma unroll 1
+    for (int i = 0; i < valid; i++) {
+        uint64_t byte = at[i];
+        if (i < 8)
+            low |= byte << (8 * i);
+        else
+            high |= byte << (8 * i - 64);
+    }
+    return make_uint4((uint32_t)low, (uint32_t)(low >> 32), (uint32_t)high, (uint32_t)(high >> 32));
+}
+
+/* 16, 8, 4 or 2 bytes in one access, the rest 0. */
+LB_DEVICE uint4 lb_fetch_aligned(const uint8_t *at, int size)
+{
+    uint4 v = {0, 0, 0, 0};
+    switch (size) {
+    case 16: return *(const uint4 *)at;
+    case 8: {
+        uint2 w = *(const uint2 *)at;
+        v.x = w.x, v.y = w.y;
+        return v;
+    }
+    case 4: v.x = *(const uint32_t *)at; return v;
+    default: v.x = *(const uint16_t *)at; return v;
+    }
+}
+
+/* `valid` of `size` bytes, the rest of 16 are 0; in one access if all are there and aligned. */
+LB_DEVICE uint4 lb_fetch(const uint8_t *at, int size, int valid)
+{
+    if (valid <= 0)
+        return make_uint4(0, 0, 0, 0);
+    if (valid < size || ((uintptr_t)at & (size - 1)) != 0)
+        return lb_fetch_bytes(at, min(valid, size));
+    return lb_fetch_aligned(at, size);
+}
+
+/* How a type's code, alone in a byte, becomes its value there: ((code ^ flip) + add) ^ turn,
+   without carries from byte to byte. */
+struct lb_decoder {
+    uint32_t flip, add, turn;
+};
+
+LB_DEVICE lb_decoder lb_decoder_of(int type)
+{
+    switch (type) {
+    case LB_TYPE_S4: return {0x08080808u, 0x78787878u, 0x80808080u};
+    case LB_TYPE_S2:
+    case LB_TYPE_T2: return {0x02020202u, 0x7e7e7e7eu, 0x80808080u};
+    case LB_TYPE_B1: return {0, 0x7f7f7f7fu, 0x80808080u}; /* of twice the bit */
+    default: return {0, 0, 0};
+    }
+}
+
+LB_DEVICE uint32_t lb_decode4(uint32_t codes, const lb_decoder &d)
+{
+    return ((codes ^ d.flip) + d.add) ^ d.turn;
+}
+
+/* 16 codes of `bits` bits, low first, as bytes in the same order. */
+LB_DEVICE uint4 lb_decode16(const uint4 &raw, int bits, const lb_decoder &d)
+{
+    uint32_t w[4];
+    switch (bits) {
+    case 4:
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            uint32_t x = i ? raw.y : raw.x;
+            uint32_t even = x & 0x0f0f0f0fu, odd = (x >> 4) & 0x0f0f0f0fu;
+            w[2 * i] = lb_decode4(lb_bytes(even, odd, 0x5140), d);
+            w[2 * i + 1] = lb_decode4(lb_bytes(even, odd, 0x7362), d);
+        }
+        break;
+    case 2:
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            uint32_t x = (raw.x >> (8 * i)) & 0xffu;
+            w[i] = lb_decode4((x | x << 6 | x << 12 | x << 18) & 0x03030303u, d);
+        }
+        break;
+    case 1:
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            uint32_t x = (raw.x >> (4 * i)) & 0xfu;
+            w[i] = lb_decode4((x * 0x00204081u & 0x01010101u) << 1, d);
+        }
+        break;
+    default: return raw;
+    }
+    return make_uint4(w[0], w[1], w[2], w[3]);
+}
+
+/* The first `count` bytes, zeros behind. */
+LB_DEVICE uint4 lb_keep(uint4 v, int count)
+{
+    uint32_t w[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        int bytes = count - 4 * i;
+        if (bytes < 4)
+            w[i] = bytes > 0 ? w[i] & ((1u << (8 * bytes)) - 1u) : 0;
+    }
+    return make_uint4(w[0], w[1], w[2], w[3]);
+}
+
+/* ---- Rows of A ------------------------------------------------------------------------------- */
+
+/* The rows of A that a block multiplies, of `bits` bits an element. */
+struct lb_rows {
+    const uint8_t *base; /* row m0 */
+    int64_t pitch;       /* bytes */
+    int rows, k, bits;
+    lb_decoder decoder;
+    bool direct; /* 16 bytes at a time, as they are */
+};
+
+/* Elements that lie in shared memory as they come (8 and 16 bits; single bits for kernels that
+   multiply those) may be copied. */
+LB_DEVICE lb_rows lb_rows_of(const lb_kargs &p, const uint8_t *a, const lb_tile &tile, bool as_is)
+{
+    int bits = lb_bits(p.a_type);
+    lb_rows r;
+    r.pitch = p.a_ld * bits / 8;
+    r.base = a + tile.batch * p.a_batch * bits / 8 + tile.m * r.pitch;
+    r.rows = p.m - tile.m;
+    r.k = p.k;
+    r.bits = bits;
+    r.decoder = lb_decoder_of(p.a_type);
+    r.direct =
+        as_is && (int64_t)p.k * bits % 8 == 0 && (uintptr_t)r.base % 16 == 0 && r.pitch % 16 == 0;
+    return r;
+}
+
+/* 64 bytes of each of BM rows, from byte `from` of the row on, by all threads. */
+template <int BM, int THREADS>
+LB_DEVICE void lb_copy_rows(uint8_t *tile, const lb_rows &r, int from)
+{
+    int bytes = (int)((int64_t)r.k * r.bits / 8);
+#pragma unroll
+    for (int c = (int)threadIdx.x; c < BM * 4; c += THREADS) {
+        int row = c / 4, chunk = c % 4, at = from + 16 * chunk, valid = min(16, bytes - at);
+        valid = row < r.rows && valid > 0 ? valid : 0;
+        lb_copy16(tile + lb_chunk_at(row, chunk), valid ? r.base + row * r.pitch + at : r.base,
+                  (unsigned)valid);
+    }
+}
+
+/* Chunks of one thread, on their way through registers. */
+template <int BM, int THREADS> struct lb_chunks {
+    static constexpr int count = (BM * 4 + THREADS - 1) / THREADS;
+    uint4 raw[count];
+};
+
+/* Integers that have to be widened to bytes, or rows that are not aligned: 16 elements a chunk. */
+template <int BM, int THREADS>
+LB_DEVICE void lb_fetch_rows(lb_chunks<BM, THREADS> &c, const lb_rows &r, int k0)
+{
+#pragma unroll
+    for (int i = 0; i < c.count; i++) {
+        int at = (int)threadIdx.x + i * THREADS, row = at / 4, k = k0 + at % 4 * 16;
+        int count = row < r.rows ? min(16, r.k - k) : 0;
+        c.raw[i] = lb_fetch(r.base + row * r.pitch + (int64_t)k * r.bits / 8, 2 * r.bits,
+                            (count * r.bits + 7) / 8);
+    }
+}
+
+template <int BM, int THREADS>
+LB_DEVICE void lb_put_rows(uint8_t *tile, const lb_chunks<BM, THREADS> &c, const lb_rows &r, int k0)
+{
+#pragma unroll
+    for (int i = 0; i < c.count; i++) {
+        int at = (int)threadIdx.x + i * THREADS;
+        if (BM * 4 % THREADS == 0 || at < BM * 4)
+            *(uint4 *)(tile + lb_chunk_at(at / 4, at % 4)) =
+                lb_keep(lb_decode16(c.raw[i], r.bits, r.decoder), r.k - k0 - at % 4 * 16);
+    }
+}
+
+/* ---- Weights in layouts block16x* ------------------------------------------------------------ */
+
+/* Blocks of 16 rows x `depth` of k, k's blocks side by side: the rows that a block multiplies. */
+struct lb_blocks {
+    const uint8_t *base; /* block row 0 */
+    int64_t pitch;       /* bytes from one row of blocks to the next */
+    int row_bytes;       /* of a row in a block */
+    int first, rows;     /* of the tile; all there are */
+};
+
+LB_DEVICE lb_blocks lb_blocks_of(const lb_kargs &p, const uint8_t *w, const lb_tile &tile,
+                                 int depth)
+{
+    int bits = lb_bits(p.b_type);
+    lb_blocks b;
+    b.base = w + p.w_codes + tile.batch * p.w_codes_batch;
+    b.pitch = (int64_t)p.k_pad * 16 * bits / 8;
+    b.row_bytes = depth * bits / 8;
+    b.first = tile.n;
+    b.rows = p.n_pad;
+    return b;
+}
+
+/* Byte `at` of block `kb` of row `row` of the tile; beyond the last row, of that one. */
+LB_DEVICE const uint8_t *lb_block_at(const lb_blocks &b, int row, int kb, int at)
+{
+    int n = min(b.first + row, b.rows - 1);
+    return b.base + n / 16 * b.pitch + ((int64_t)kb * 16 + n % 16) * b.row_bytes + at;
+}
+
+/* Blocks of 64 bytes a row, as they are. */
+template <int BN, int THREADS>
+LB_DEVICE void lb_copy_blocks(uint8_t *tile, const lb_blocks &b, int kb)
+{
+#pragma unroll
+    for (int c = (int)threadIdx.x; c < BN * 4; c += THREADS)
+        lb_copy16(tile + lb_chunk_at(c / 4, c % 4), lb_block_at(b, c / 4, kb, c % 4 * 16), 16);
+}
+
+/* Blocks of 64 narrow codes a row, 16 a chunk. */
+template <int BN, int THREADS>
+LB_DEVICE void lb_fetch_blocks(lb_chunks<BN, THREADS> &c, const lb_blocks &b, int kb)
+{
+#pragma unroll
+    for (int i = 0; i < c.count; i++) {
+        int at = (int)threadIdx.x + i * THREADS, size = b.row_bytes / 4;
+        c.raw[i] = lb_fetch_aligned(lb_block_at(b, min(at / 4, BN - 1), kb, at % 4 * size), size);
+    }
+}
+
+template <int BN, int THREADS>
+LB_DEVICE void lb_put_blocks(uint8_t *tile, const lb_chunks<BN, THREADS> &c, int bits,
+                             const lb_decoder &decoder)
+{
+#pragma unroll
+    for (int i = 0; i < c.count; i++) {
+        int at = (int)threadIdx.x + i * THREADS;
+        if (BN * 4 % THREADS == 0 || at < BN * 4)
+            *(uint4 *)(tile + lb_chunk_at(at / 4, at % 4)) = lb_decode16(c.raw[i], bits, decoder);
+    }
+}
+
+/* ---- Fragments ------------------------------------------------------------------------------- */
+
+/* Step `step` (32 bytes of k) of 16 rows of A from `row` on. */
+LB_DEVICE void lb_load_a(uint32_t (&a)[4], const uint8_t *tile, int row, int step)
+{
+    int lane = (int)threadIdx.x % 32;
+    row += lane / 8 % 2 * 8 + lane % 8;
+    lb_ldmatrix4(a, tile + lb_chunk_at(row, 2 * step + lane / 16));
+}
+
+/* The same of 16 columns: two fragments of B. */
+LB_DEVICE void lb_load_b(uint32_t (&b0)[2], uint32_t (&b1)[2], const uint8_t *tile, int column,
+                         int step)
+{
+    int lane = (int)threadIdx.x % 32;
+    uint32_t d[4];
+    column += lane / 16 * 8 + lane % 8;
+    lb_ldmatrix4(d, tile + lb_chunk_at(column, 2 * step + lane / 8 % 2));
+    b0[0] = d[0], b0[1] = d[1];
+    b1[0] = d[2], b1[1] = d[3];
+}
+
+/* ---- To the epilogue ------------------------------------------------------------------------- */
+/*
+ * A warp puts all its fragments into shared memory, a slab of its own, and takes from there 8
+ * columns side by side at a time. What comes then is a call: nothing is kept in registers across
+ * it, and one copy of the epilogue serves all kernels of a file.
+ */
+
+template <typename T> struct lb_eight {
+    T v[8];
+};
+
+static __device__ __noinline__ void lb_finish(lb_eight<int> eight, const lb_kargs &p,
+                                              const lb_io &io, int m, int n)
+{
+    lb_finish_int(eight.v, p, io, m, n);
+}
+static __device__ __noinline__ void lb_finish(lb_eight<float> eight, const lb_kargs &p,
+                                              const lb_io &io, int m, int n)
+{
+    lb_finish_float(eight.v, p, io, m, n);
+}
+
+/* Bytes of a warp's slab. */
+template <int MI, int NI> LB_DEVICE constexpr int lb_slab_bytes(void)
+{
+    return MI * 16 * NI * 8 * 4;
+}
+
+/* Element of a slab; groups of 8 columns change places by row, against bank conflicts. */
+template <int NI> LB_DEVICE int lb_slab_at(int row, int column)
+{
+    constexpr int mask = NI >= 4 ? 3 : NI - 1;
+    return row * 8 * NI + (column ^ ((row & mask) * 8));
+}
+
+/* A warp's MI x NI fragments, whose corner is element (m0, n0). All warps of the block call this,
+   with nothing left to be read of the tiles. */
+template <int MI, int NI, typename T>
+LB_DEVICE void lb_finish_warp(const T (&acc)[MI][NI][4], const lb_kargs &p, const lb_io &io, int m0,
+                              int n0)
+{
+    int lane = (int)threadIdx.x % 32, g = lane / 4, c = lane % 4;
+    T *slab = (T *)(lb_shared() + (int)threadIdx.x / 32 * lb_slab_bytes<MI, NI>());
+#pragma unroll
+    for (int mi = 0; mi < MI; mi++)
+#pragma unroll
+        for (int ni = 0; ni < NI; ni++)
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+                slab[lb_slab_at<NI>(16 * mi + g + j / 2 * 8, 8 * ni + 2 * c + j % 2)] =
+                    acc[mi][ni][j];
+    __syncwarp();
+#pragma unroll 1
+    for (int u = lane; u < 16 * MI * NI; u += 32) {
+        int row = u / NI, column = u % NI * 8;
+        if (m0 + row >= p.m || n0 + column >= p.n)
+            continue;
+        lb_eight<T> eight;
+#pragma unroll
+        for (int j = 0; j < 8; j++)
+            eight.v[j] = slab[lb_slab_at<NI>(row, column) + j];
+        lb_finish(eight, p, io, m0 + row, n0 + column);
+    }
+}
+
+#endif
