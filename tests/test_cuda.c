@@ -500,6 +500,14 @@ ParameterizedTestParameters(kernels, compute_what_the_reference_says)
     return cr_make_param_array(computation, all, count);
 }
 
+/* With AddressSanitizer threads take twenty times as long: there each computation sees every
+   STRIDE-th line, another one than its neighbours. */
+#ifdef __SANITIZE_ADDRESS__
+#define STRIDE 8
+#else
+#define STRIDE 1
+#endif
+
 /* 1 if the row accepts the line, and then it is right. */
 static size_t computes(lb_context *context, const char *line, const char *row, int data)
 {
@@ -536,9 +544,9 @@ ParameterizedTest(computation *x, kernels, compute_what_the_reference_says)
     if (!f->runs_kernels)
         cr_skip_test("built without a C++ compiler");
     cr_assert(qb_lines_add_builtin(&lines, NULL, why, sizeof why), "%s", why);
-    for (size_t i = 0; i < lines.count; i++)
+    for (size_t i = (size_t)(2 * x->row + x->backwards) % STRIDE; i < lines.count; i += STRIDE)
         computed += computes(context, lines.line[i], lb_cuda_rows[x->row].name, x->data);
-    cr_expect_gt(computed, 10, "%s took %zu lines", lb_cuda_rows[x->row].name, computed);
+    cr_expect_geq(computed, 16 / STRIDE, "%s took %zu lines", lb_cuda_rows[x->row].name, computed);
     qb_lines_free(&lines);
     lb_context_destroy(context);
 }
