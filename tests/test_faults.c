@@ -25,8 +25,8 @@
 #include "fake/fake.h"
 
 /* In place of the fat binaries, so that this needs no nvcc. */
-const lb_embedded lb_cuda_images[] = {{"gemm_any.fatbin", (const unsigned char *)"fake", 4}};
-const size_t lb_cuda_image_count = 1;
+const lb_embedded lb_cuda_images[] = {FAKE_IMAGES{"", NULL, 0}};
+const size_t lb_cuda_image_count = sizeof lb_cuda_images / sizeof *lb_cuda_images;
 static fake_cuda *cuda;
 #else
 #define WITH_CUDA 0
