@@ -76,6 +76,23 @@ static void variant_int(const lb_problem *p, char *suffix, size_t capacity)
     .image = "mma_int.fatbin", .variant = variant_int,                                             \
     .passes = {{"mma_int_" #tile_m, tile_m, tile_n, threads, shared}}
 
+#define FAMILY_mma_b1(tile_m, tile_n, threads, shared)                                             \
+    .image = "mma_b1.fatbin", .passes = {{"mma_b1_" #tile_m, tile_m, tile_n, threads, shared}}
+
+/* Of mma_float.cu: "_g" for scales along k. */
+static void variant_float(const lb_problem *p, char *suffix, size_t capacity)
+{
+    snprintf(suffix, capacity, "%s", lb_problem_groups(p) > 1 ? "_g" : "");
+}
+
+#define FAMILY_mma_float(type, tile_m, tile_n, threads, shared)                                    \
+    .image = "mma_float.fatbin", .variant = variant_float,                                         \
+    .passes = {{"mma_" #type "_" #tile_m, tile_m, tile_n, threads, shared}}
+#define FAMILY_mma_f16(tile_m, tile_n, threads, shared)                                            \
+    FAMILY_mma_float(f16, tile_m, tile_n, threads, shared)
+#define FAMILY_mma_bf16(tile_m, tile_n, threads, shared)                                           \
+    FAMILY_mma_float(bf16, tile_m, tile_n, threads, shared)
+
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
 const lb_kernel lb_cuda_rows[] = {
