@@ -268,6 +268,12 @@ static lb_status check_params(const lb_matrix *m, int64_t n, const lb_params *p)
     return LB_OK;
 }
 
+lb_status lb_matrix_load_params(const lb_matrix *m, int64_t n, const lb_params *params)
+{
+    m->format->scheme->load(&m->stored, &m->form, n, params);
+    return check_params(m, n, params);
+}
+
 lb_status lb_matrix_load(const lb_matrix *m, int64_t first, int64_t count, lb_rows *rows)
 {
     rows->first = first;
@@ -275,8 +281,7 @@ lb_status lb_matrix_load(const lb_matrix *m, int64_t first, int64_t count, lb_ro
     for (int64_t i = 0; i < count; i++) {
         lb_params p = lb_rows_params(rows, &m->form, i);
         LB_TRY(load_codes(m, first + i, rows->codes + i * m->form.k));
-        m->format->scheme->load(&m->stored, &m->form, first + i, &p);
-        LB_TRY(check_params(m, first + i, &p));
+        LB_TRY(lb_matrix_load_params(m, first + i, &p));
     }
     return LB_OK;
 }

@@ -137,6 +137,8 @@ lb_params lb_rows_params(const lb_rows *rows, const lb_form *f, int64_t row);
 
 /* Reads canonical rows; BAD_DATA names row, column and value where data contradict the format. */
 lb_status lb_matrix_load(const lb_matrix *m, int64_t first, int64_t count, lb_rows *rows);
+/* The parameters of one row alone. */
+lb_status lb_matrix_load_params(const lb_matrix *m, int64_t n, const lb_params *params);
 /* Writes rows that fit the form. */
 void lb_matrix_store(const lb_matrix *m, const lb_rows *rows);
 /* The value of one canonical element, in f32 as the formats' own readers compute it. */

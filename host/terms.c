@@ -3,8 +3,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "format.h"
+#include "panels.h"
 #include "status.h"
+#include "weights.h"
 
 /* What one term is. */
 typedef struct term {
@@ -225,6 +226,95 @@ static lb_status fill(const lb_matrix *m, const term *t, canonical *c)
     return status;
 }
 
+/* ---- Straight to the layout ------------------------------------------------------------------ */
+
+static bool goes_in_panels(const lb_plan *plan, const lb_matrix *m, const term *t,
+                           const int32_t *perm)
+{
+    const lb_form *f = &m->form;
+    const lb_blob_header *h = plan->blob;
+    bool same = h->n == f->n && h->k == f->k && h->type == t->type && h->batch == 1 &&
+                h->groups == (one_scale_per_row(f) ? 1 : f->groups) &&
+                h->has_zero == (f->has_zeros && !t->offset) && h->has_scale;
+    if (!same || t->halves != 1 || f->levels_table || f->n == 0 || f->n % LB_PANEL || f->k == 0)
+        return false;
+    for (int64_t k = 0; k < f->k; k++)
+        if (perm[k] != k)
+            return false;
+    return true;
+}
+
+/* Scales, zero points and, of offsets, sums. */
+static lb_status fill_meta(const lb_blob_header *h, const lb_matrix *m, const term *t, char *blob)
+{
+    const lb_form *f = &m->form;
+    float *scale = (float *)(void *)(blob + h->scale);
+    int32_t *zero = (int32_t *)(void *)(blob + h->zero);
+    lb_rows rows; /* of a panel, because its scales lie side by side */
+    LB_TRY(lb_rows_make(f, LB_PANEL, &rows));
+    lb_status status = LB_OK;
+    for (int64_t n = 0; n < f->n && status == LB_OK; n += LB_PANEL) {
+        for (int64_t i = 0; i < LB_PANEL && status == LB_OK; i++) {
+            lb_params p = lb_rows_params(&rows, f, i);
+            status = lb_matrix_load_params(m, n + i, &p);
+        }
+        const float *from = t->offset ? rows.all.offset : rows.all.scale;
+        for (int64_t g = 0; g < h->groups && status == LB_OK; g++)
+            for (int64_t i = 0; i < LB_PANEL; i++) {
+                int64_t at = g * h->n_pad + n + i, j = i * f->groups + g;
+                scale[at] = t->offset         ? -from[j]
+                            : f->divisor == 1 ? from[j]
+                                              : from[j] / (float)f->divisor;
+                if (h->has_zero)
+                    zero[at] = rows.all.zero[j];
+            }
+    }
+    lb_rows_free(&rows);
+    return status;
+}
+
+/* Sums of values, from those of codes (of offsets: from nothing). */
+static void finish_sums(const lb_blob_header *h, const term *t, int32_t zero, int32_t *sum)
+{
+    for (int64_t g = 0; g < h->groups; g++) {
+        int64_t end = (g + 1) * h->group < h->k ? (g + 1) * h->group : h->k;
+        int32_t length = (int32_t)(end - g * h->group), add = t->offset ? length : -zero * length;
+        for (int64_t n = 0; n < h->n; n++)
+            sum[g * h->n_pad + n] += add;
+    }
+}
+
+/* *done: false where it cannot be done so, or where the slow way has a sentence to say. */
+static lb_status pack_in_panels(const lb_plan *plan, const lb_matrix *m, const term *t,
+                                const int32_t *perm, void *blob, bool *done)
+{
+    const lb_blob_header *h = plan->blob;
+    const lb_form *f = &m->form;
+    int32_t zero = f->has_zeros || t->offset ? 0 : f->zero;
+    int32_t *sum = (int32_t *)(void *)((char *)blob + h->sum);
+    char *codes = (char *)blob + h->codes;
+    lb_extent e;
+    lb_panels panels;
+    *done = false;
+    if (!goes_in_panels(plan, m, t, perm))
+        return LB_OK;
+    LB_TRY(lb_extent_make(lb_layout_find(h->layout), t->type, f->n, f->k, &e));
+    bool whole = e.n_pad == f->n && e.k_pad == f->k;
+    if (t->offset ? !whole || e.bits != 1 : !lb_panels_open(m, &e, zero, &panels))
+        return LB_OK;
+    lb_blob_begin(h, &e, whole, blob);
+    if (t->offset)
+        memset(codes, 0xff, (size_t)e.bytes); /* +1 everywhere */
+    for (int64_t n = 0; n < f->n && !t->offset; n += LB_PANEL)
+        if (!lb_panels_pack(&panels, m, n, codes, h->group, sum + n, h->n_pad))
+            return LB_OK;
+    finish_sums(h, t, zero, sum);
+    LB_TRY(fill_meta(h, m, t, blob));
+    lb_blob_end(h, blob);
+    *done = true;
+    return LB_OK;
+}
+
 lb_status lb_weights_pack_stored(const lb_plan *plan, const lb_stored *stored, int32_t index,
                                  void *blob, size_t bytes)
 {
@@ -232,14 +322,28 @@ lb_status lb_weights_pack_stored(const lb_plan *plan, const lb_stored *stored, i
     term t;
     int32_t count;
     LB_TRY(describe(stored, index, &m, &t, &count));
+    if (!plan || !blob || bytes < plan->blob->bytes || (uintptr_t)blob % 8)
+        return lb_fail(LB_INVALID_ARGUMENT, "lb_weights_pack_stored: %s",
+                       plan && blob ? "the blob is too small, or not aligned to 8 bytes"
+                                    : "plan or blob is NULL");
     const lb_form *f = &m.form;
     canonical c = {.groups = one_scale_per_row(f) ? 1 : (f->groups + t.halves - 1) / t.halves};
     c.row_bytes = ((uint64_t)f->k * (unsigned)lb_type_bits(t.type) + 7) / 8;
     size_t values = (size_t)(f->n * c.groups) + 1;
+    c.perm = malloc((size_t)(f->k + 1) * sizeof *c.perm);
+    if (c.perm) {
+        bool done = false;
+        lb_status status = make_order(&m, c.perm);
+        if (status == LB_OK)
+            status = pack_in_panels(plan, &m, &t, c.perm, blob, &done);
+        if (status != LB_OK || done) {
+            free(c.perm);
+            return status;
+        }
+    }
     c.codes = calloc(1, (size_t)((uint64_t)f->n * c.row_bytes) + 1);
     c.scales = malloc(values * sizeof *c.scales);
     c.zeros = malloc(values * sizeof *c.zeros);
-    c.perm = malloc((size_t)(f->k + 1) * sizeof *c.perm);
     lb_status status =
         c.codes && c.scales && c.zeros && c.perm
             ? fill(&m, &t, &c)

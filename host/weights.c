@@ -168,6 +168,30 @@ static void pack_meta(const lb_problem *p, const lb_blob_header *h, const lb_wei
     }
 }
 
+void lb_blob_begin(const lb_blob_header *header, const lb_extent *extent, bool whole, void *blob)
+{
+    char *bytes = blob;
+    memset(bytes, 0, (size_t)header->codes);
+    memcpy(bytes, header, sizeof *header);
+    for (int64_t batch = 0; !whole && batch < header->batch; batch++)
+        lb_extent_clear(extent, bytes + header->codes + (uint64_t)batch * header->codes_batch);
+    uint64_t meta = header->codes + (uint64_t)header->batch * header->codes_batch;
+    memset(bytes + meta, 0, (size_t)(header->bytes - meta));
+}
+
+void lb_blob_end(const lb_blob_header *header, void *blob)
+{
+    char *bytes = blob;
+    for (int64_t batch = 0; header->has_scale && batch < header->batch; batch++) {
+        float *scale =
+            (float *)(void *)(bytes + header->scale + (uint64_t)batch * header->meta_batch);
+        for (int64_t g = 0; g < header->groups; g++)
+            for (int64_t n = header->n; n < header->n_pad; n++)
+                scale[g * header->n_pad + n] = 1;
+    }
+    ((lb_blob_header *)blob)->checksum = checksum(blob, header->bytes);
+}
+
 lb_status lb_blob_pack(const lb_problem *p, const lb_blob_header *header,
                        const lb_weights_source *source, void *blob)
 {
@@ -188,26 +212,18 @@ lb_status lb_blob_pack(const lb_problem *p, const lb_blob_header *header,
         goto out;
     lb_extent_columns(&extent, columns);
     char *bytes = blob;
-    memset(bytes, 0, (size_t)header->bytes);
-    memcpy(bytes, header, sizeof *header);
+    lb_blob_begin(header, &extent, false, blob);
     for (int64_t batch = 0; batch < p->batch; batch++) {
         char *codes = bytes + header->codes + (uint64_t)batch * header->codes_batch;
         const char *matrix = matrix_of(p, source, batch);
-        lb_extent_clear(&extent, codes);
         for (int64_t n = 0; n < p->n; n++) {
             if (p->k)
                 read_row(p, matrix, n, values);
             lb_extent_put_row(&extent, columns, codes, n, values);
             pack_meta(p, header, source, bytes, batch, n, values);
         }
-        if (header->has_scale)
-            for (int64_t g = 0; g < header->groups; g++)
-                for (int64_t n = p->n; n < header->n_pad; n++)
-                    ((float *)(void *)(bytes + header->scale +
-                                       (uint64_t)batch *
-                                           header->meta_batch))[g * header->n_pad + n] = 1;
     }
-    ((lb_blob_header *)blob)->checksum = checksum(blob, header->bytes);
+    lb_blob_end(header, blob);
 out:
     free(columns);
     return status;

@@ -13,6 +13,8 @@
 #ifndef LB_WEIGHTS_H
 #define LB_WEIGHTS_H
 
+#include <stdbool.h>
+
 #include "backend.h"
 #include "layout.h"
 
@@ -49,6 +51,10 @@ lb_status lb_blob_plan(const lb_problem *p, const lb_layout *layout, lb_blob_hea
 /* Packs canonical weights into the blob (header.bytes long). Allocates one row of scratch. */
 lb_status lb_blob_pack(const lb_problem *p, const lb_blob_header *header,
                        const lb_weights_source *source, void *blob);
+/* What lb_blob_pack does before the first row and after the last: header and padding; checksum.
+   whole: there is no padding among the codes, and every byte will be written. */
+void lb_blob_begin(const lb_blob_header *header, const lb_extent *extent, bool whole, void *blob);
+void lb_blob_end(const lb_blob_header *header, void *blob);
 /* Checks a blob against the header that is expected. */
 lb_status lb_blob_check(const lb_blob_header *expected, const void *blob, size_t bytes);
 

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* qbench repack: how fast stored weights become packed ones, in time of one core. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "qbench.h"
+
+#define TRY(call)                                                                                  \
+    do {                                                                                           \
+        lb_status status_ = (call);                                                                \
+        if (status_ != LB_OK)                                                                      \
+            return status_;                                                                        \
+    } while (0)
+
+static const struct {
+    const char *format;
+    int32_t bits;
+    int64_t group;
+} formats[] = {{"gptq", 4, 128}, {"awq", 0, 128}, {"ct", 4, 128}, {"ct", 8, 128}, {"nbits", 4, 32},
+               {"q4_0", 0, 0},   {"q8_0", 0, 0},  {"q4_k", 0, 0}, {"i2_s", 0, 0}};
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+typedef struct packing {
+    const lb_plan *plan;
+    const lb_stored *stored;
+    int32_t term;
+    void *blob;
+    size_t bytes;
+    lb_status status;
+} packing;
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The shortest of several times, so that neither cold pages nor neighbours count. */
+static double shortest(packing *p, int repeat)
+{
+    double best = 1e30;
+    for (int i = 0; i < repeat + 2 && p->status == LB_OK; i++) {
+        double start = cpu_seconds();
+        p->status = lb_weights_pack_stored(p->plan, p->stored, p->term, p->blob, p->bytes);
+        double taken = cpu_seconds() - start;
+        best = taken < best ? taken : best;
+    }
+    return best;
+}
+
+/* Random codes and scales of 1: codes by the format's own rounding of random floats. */
+static lb_status make(const qb_options *o, int i, lb_stored *w)
+{
+    lb_stored dense = LB_STORED_INIT, to = LB_STORED_INIT;
+    uint64_t state = (uint64_t)o->seed;
+    size_t count = (size_t)(o->n * o->k);
+    float *values = malloc(count * sizeof *values + 1);
+    if (!values)
+        return LB_OUT_OF_MEMORY;
+    for (size_t v = 0; v < count; v++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        values[v] = (float)((int)(state >> 40 & 255) - 128) / 128;
+    }
+    dense.format = "f32";
+    dense.n = o->n;
+    dense.k = o->k;
+    dense.part[LB_PART_CODES].data = values;
+    dense.part[LB_PART_CODES].bytes = count * sizeof *values;
+    to.format = formats[i].format;
+    to.n = o->n;
+    to.k = o->k;
+    to.bits = formats[i].bits;
+    to.group = formats[i].group;
+    lb_status status = lb_stored_sizes(&to);
+    for (int p = 0; p < LB_PART_COUNT && status == LB_OK; p++)
+        if (to.part[p].bytes && !(to.part[p].data = malloc(to.part[p].bytes)))
+            status = LB_OUT_OF_MEMORY;
+    *w = to;
+    if (status == LB_OK)
+        status = lb_repack(&dense, &to, 1, NULL);
+    free(values);
+    return status;
+}
+
+static lb_status measure(const qb_options *o, lb_context *context, const lb_stored *w, int32_t term,
+                         int32_t a_type)
+{
+    lb_problem p = LB_PROBLEM_INIT;
+    lb_plan *plan = NULL;
+    lb_plan_info info = LB_PLAN_INFO_INIT;
+    p.m = 16;
+    p.a.type = a_type;
+    p.d.type = LB_TYPE_F32;
+    p.residual.type = term ? LB_TYPE_F32 : LB_TYPE_NONE;
+    TRY(lb_stored_problem(w, term, &p));
+    TRY(lb_plan_create(context, &p, NULL, &plan));
+    lb_status status = lb_plan_get_info(plan, &info);
+    packing work = {.plan = plan, .stored = w, .term = term, .bytes = (size_t)info.weights_bytes};
+    work.blob = malloc(work.bytes);
+    double seconds = 0;
+    char text[32];
+    if (work.blob)
+        seconds = shortest(&work, o->repeat);
+    else
+        status = LB_OUT_OF_MEMORY;
+    uint64_t stored = 0;
+    for (int i = 0; i < LB_PART_COUNT; i++)
+        stored += w->part[i].bytes;
+    status = status == LB_OK ? work.status : status;
+    if (status == LB_OK)
+        printf("%-8s %2d bits, term %d  %-10s %9s %8.2f GB/s of stored bytes %8.2f G weights/s\n",
+               w->format, lb_type_bits(p.b.type), term + 1, info.layout,
+               qb_seconds(seconds, text, sizeof text), (double)stored / seconds / 1e9,
+               (double)w->n * (double)w->k / seconds / 1e9);
+    free(work.blob);
+    lb_plan_destroy(plan);
+    return status;
+}
+
+int qb_command_repack(qb_options *o)
+{
+    int code;
+    lb_status status = LB_OK;
+    lb_context *context = qb_open(o->device, &code);
+    for (int i = 0; context && i < FORMATS && status == LB_OK; i++) {
+        lb_stored w = LB_STORED_INIT;
+        int32_t terms = 0;
+        status = make(o, i, &w);
+        if (status == LB_OK)
+            status = lb_stored_terms(&w, &terms);
+        for (int32_t t = 0; t < terms && status == LB_OK; t++) {
+            status = measure(o, context, &w, t, LB_TYPE_F32);
+            if (status == LB_OK)
+                status = measure(o, context, &w, t, LB_TYPE_S8);
+        }
+        for (int p = 0; p < LB_PART_COUNT; p++)
+            free(w.part[p].data);
+    }
+    lb_context_destroy(context);
+    if (status != LB_OK)
+        fprintf(stderr, "qbench: %s\n", lb_last_error());
+    return context ? qb_exit_of(status) : code;
+}
