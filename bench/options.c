@@ -245,7 +245,8 @@ int qb_options_parse(int argc, const char **argv, qb_options *o)
         FLAG("no-baseline", 0, no_baseline, "run: do not time the baseline"),
         POPT_TABLEEND};
     struct poptOption tuning[] = {
-        {"seconds", 0, POPT_ARG_DOUBLE, &o->seconds, 0, "in all (60 for each line)", "SECONDS"},
+        {"seconds", 0, POPT_ARG_DOUBLE, &o->seconds, 0, "tune: in all (60 for each line); fuzz: 60",
+         "SECONDS"},
         TEXT("file", 'f', file, "where entries go ($LOWBIT_TUNING, else ~/.config/lowbit/tuning)",
              "FILE"),
         TEXT("scope", 0, scope, "whom entries are for: device (the default), arch, vendor, default",
