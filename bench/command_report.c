@@ -80,9 +80,28 @@ static void write_entry(FILE *page, const char *name, const char *value)
     fputs("</dd>\n", page);
 }
 
+static void ceilings_text(const lb_ceilings *c, char *text, size_t capacity)
+{
+    const struct {
+        const char *name;
+        double rate;
+    } rates[] = {{"f32", c->ops_f32},
+                 {"f16", c->ops_f16},
+                 {"bf16", c->ops_bf16},
+                 {"s8", c->ops_s8},
+                 {"b1", c->ops_b1}};
+    char one[32];
+    snprintf(text, capacity, "read %.3g GB/s, copy %.3g GB/s", c->read_bytes / 1e9,
+             c->copy_bytes / 1e9);
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
+        if (rates[i].rate > 0)
+            snprintf(text + strlen(text), capacity - strlen(text), ", %s %s", rates[i].name,
+                     qb_rate_text(rates[i].rate, one, sizeof one));
+}
+
 static void write_device(FILE *page, const qb_run *run)
 {
-    char text[256], f32[32], s8[32], b1[32];
+    char text[256];
     const lb_ceilings *c = &run->ceilings;
     fputs("<dl class=\"device\">\n", page);
     snprintf(text, sizeof text, "%s (%s)", run->device, run->selector);
@@ -93,10 +112,7 @@ static void write_device(FILE *page, const qb_run *run)
     write_entry(page, "Driver", run->driver);
     write_entry(page, "Paths found", run->features);
     if (c->read_bytes > 0) {
-        snprintf(text, sizeof text, "read %.3g GB/s, copy %.3g GB/s; f32 %s, s8 %s, b1 %s",
-                 c->read_bytes / 1e9, c->copy_bytes / 1e9,
-                 qb_rate_text(c->ops_f32, f32, sizeof f32), qb_rate_text(c->ops_s8, s8, sizeof s8),
-                 qb_rate_text(c->ops_b1, b1, sizeof b1));
+        ceilings_text(c, text, sizeof text);
         write_entry(page, "Ceilings", text);
     }
     write_entry(page, "f32 baseline", run->baseline);
@@ -191,8 +207,8 @@ static void write_run(FILE *page, const qb_run *run, bool several)
     fprintf(page, "; %zu results compared with the reference, %zu right.", checked, right);
     if (run->times > 1)
         fprintf(page,
-                " Of %zu runs each problem, each size of the baseline and each ceiling shows its "
-                "fastest, because other work shared the machine.",
+                " Of %zu runs, each problem, each size of the baseline and each ceiling shows its "
+                "fastest.",
                 run->times);
     fputs("</p>\n", page);
     write_cards(page, run);

@@ -11,6 +11,7 @@
 #define RIGHT 112.0
 #define TOP 30.0
 #define BOTTOM 46.0
+#define LABEL 15.0 /* between the lines of labels */
 #define MOST_SERIES 16
 
 typedef struct rows_figure {
@@ -114,9 +115,9 @@ static void draw_labels(const rows_figure *f, end_label *labels, size_t count)
     for (size_t pass = 0; pass < 50; pass++)
         for (size_t i = 1; i < count; i++) {
             double gap = labels[i].y - labels[i - 1].y;
-            if (gap < 14) {
-                labels[i - 1].y -= (14 - gap) / 2;
-                labels[i].y += (14 - gap) / 2;
+            if (gap < LABEL) {
+                labels[i - 1].y -= (LABEL - gap) / 2;
+                labels[i].y += (LABEL - gap) / 2;
             }
         }
     for (size_t i = 0; i < count; i++)

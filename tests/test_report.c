@@ -97,7 +97,7 @@ Test(report, runs_of_one_device_are_one_section)
     write_run("b.json", 0.5, "one", true);
     write_run("c.json", 1, "other", true);
     cr_assert_eq(qbench(in_folder("report @a.json @b.json @c.json -o -")), 0);
-    cr_expect(strstr(output, "Of 2 runs each problem"));
+    cr_expect(strstr(output, "Of 2 runs, each problem"));
     cr_expect(strstr(output, "<h2>other</h2>"));
     /* 1 x 64 x 256 in 0.1 ms and in 0.05 ms: the faster */
     cr_expect(strstr(output, "<td>50 µs</td>"), "%s", output);
