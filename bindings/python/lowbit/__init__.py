@@ -6,8 +6,8 @@
     weights = plan.weights(lowbit.pack(codes, "s4"), scales)       # codes: integers [64][128]
     d = plan.run(weights, a, a_scale=a_scale)                      # numpy, or anything that shares CPU memory
 
-lowbit.c, lowbit.C and lowbit.struct are the C interface itself. lowbit.torch, lowbit.jax, lowbit.onnxruntime are the
-bindings to those frameworks; each is imported only when asked for.
+lowbit.c, lowbit.C and lowbit.struct are the C interface itself. lowbit.linear has layers for any number of rows,
+lowbit.onnxruntime the binding to ONNX Runtime; they are imported only when asked for.
 """
 from ._array import pack, unpack
 from ._core import Context, Plan, Problem, Weights, devices, version

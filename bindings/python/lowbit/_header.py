@@ -23,10 +23,10 @@ class Header:
     """constants: name -> int.  structs: name -> ctypes class.  functions: name -> (result, [arguments]) as ctypes,
     where a result of lb_status is the string "lb_status".  declared: the C text of both, for the test."""
 
-    def __init__(self, text):
+    def __init__(self, text, base=None):
         self.constants, self.structs, self.functions = {}, {}, {}
         self.enums, self.prototypes = {}, {}
-        self._types = dict(_SCALARS)
+        self._types = dict(base._types if base else _SCALARS)
         text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
         text = text.replace("\\\n", " ")
         for name, value in re.findall(r"^#define (LB_\w+)\s+(\d+)u?\s*$", text, flags=re.M):

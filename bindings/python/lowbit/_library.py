@@ -66,12 +66,6 @@ _handle = ctypes.CDLL(find("liblowbit.so"))
 _ERRORS = {C.LB_INVALID_ARGUMENT: InvalidArgument, C.LB_UNSUPPORTED: Unsupported, C.LB_OUT_OF_MEMORY: OutOfMemory}
 
 
-def _check(status, function, arguments):
-    if status:
-        raise error(status)
-    return status
-
-
 def error(status, text=None):
     """The exception for a status; its sentence is the thread's last one unless given."""
     result = _ERRORS.get(status, Error)(text if text is not None else c.lb_last_error().decode())
@@ -79,16 +73,23 @@ def error(status, text=None):
     return result
 
 
-def declare(handle, functions):
-    """The functions of a library as a namespace, ready to call. One that a shared object lacks is left out."""
+def declare(handle, functions, failure=error):
+    """The functions of a library as a namespace, ready to call; failure(status) makes the exception. A function that
+    the shared object lacks is left out."""
     found = {}
+
+    def check(status, function, arguments):
+        if status:
+            raise failure(status)
+        return status
+
     for name, (result, arguments) in functions.items():
         function = getattr(handle, name, None)
         if function is None:
             continue
         function.argtypes = arguments
         if result == "lb_status":
-            function.restype, function.errcheck = ctypes.c_int, _check
+            function.restype, function.errcheck = ctypes.c_int, check
         else:
             function.restype = result
         found[name] = function
