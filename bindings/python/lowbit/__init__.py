@@ -7,7 +7,7 @@
     d = plan.run(weights, a, a_scale=a_scale)                      # numpy, or anything that shares CPU memory
 
 lowbit.c, lowbit.C and lowbit.struct are the C interface itself. lowbit.linear has layers for any number of rows,
-lowbit.onnxruntime the binding to ONNX Runtime; they are imported only when asked for.
+lowbit.onnxruntime and lowbit.jax the bindings to those; they are imported only when asked for.
 """
 from ._array import pack, unpack
 from ._core import Context, Plan, Problem, Weights, devices, version
