@@ -64,8 +64,9 @@ class Header:
 
     def _struct(self, name, text):
         fields = []
+        text = re.sub(r"\bconst\b", " ", text)
         for declaration in filter(None, (part.strip() for part in text.split(";"))):
-            base, rest = re.match(r"(?:const )?(\w+)(.*)", declaration, flags=re.S).groups()
+            base, rest = re.match(r"(\w+)(.*)", declaration, flags=re.S).groups()
             for stars, field, count in re.findall(r"([ *]*)\b([A-Za-z_]\w*)(?:\[(\w+)\])?", rest):
                 kind = self._type(base, stars.count("*"))
                 if count:
