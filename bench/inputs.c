@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARRAYS 13 /* as qb_inputs_make lists them */
+#define ARRAYS 14 /* as qb_inputs_make lists them */
 
 /* ---- Random numbers -------------------------------------------------------------------------- */
 
@@ -46,8 +46,10 @@ static range range_of(int32_t type)
     case LB_TYPE_S8: return (range){-128, 127, 36};
     case LB_TYPE_U8: return (range){0, 255, 36};
     case LB_TYPE_S4: return (range){-8, 7, 2.6f};
+    case LB_TYPE_C4:
     case LB_TYPE_U4: return (range){0, 15, 2.6f};
     case LB_TYPE_S2: return (range){-2, 1, 0.9f};
+    case LB_TYPE_C2:
     case LB_TYPE_U2: return (range){0, 3, 0.9f};
     case LB_TYPE_T2: return (range){-1, 1, 0.8f};
     case LB_TYPE_B1: return (range){-1, 1, 1};
@@ -302,6 +304,8 @@ static void fill(qb_inputs *in, qb_data data, uint64_t seed, unsigned char *cons
     fill_zeros(p->residual.type, data, &state, (int32_t *)array[11], s->residual_zero);
     for (size_t i = 0; i < s->random / 8; i++)
         ((uint64_t *)array[12])[i] = next(&state);
+    if (s->b_table)
+        fill_floats(LB_TYPE_F32, range_of(p->b.type).sigma, &state, array[13], s->b_table / 4);
 }
 
 lb_status qb_inputs_make(const lb_problem *problem, qb_data data, uint64_t seed, qb_inputs *in)
@@ -314,7 +318,7 @@ lb_status qb_inputs_make(const lb_problem *problem, qb_data data, uint64_t seed,
     const uint64_t bytes[ARRAYS] = {s->a,       s->a_scale,  s->a_zero,         s->b,
                                     s->b_scale, s->b_zero,   s->d_scale,        s->d_zero,
                                     s->bias,    s->residual, s->residual_scale, s->residual_zero,
-                                    s->random};
+                                    s->random,  s->b_table};
     uint64_t total = 0;
     for (int i = 0; i < ARRAYS; i++)
         total += (bytes[i] + 63) / 64 * 64 + 64;
@@ -338,6 +342,7 @@ lb_status qb_inputs_make(const lb_problem *problem, qb_data data, uint64_t seed,
     in->host.residual_scale = array[10];
     in->host.residual_zero = (const void *)array[11];
     in->host.random = (const void *)array[12];
+    in->host.b_table = (const void *)array[13];
     return LB_OK;
 }
 
@@ -352,5 +357,6 @@ lb_weights_source qb_inputs_weights(const qb_inputs *in)
     return (lb_weights_source){.struct_size = sizeof(lb_weights_source),
                                .codes = in->host.b,
                                .scales = in->host.b_scale,
-                               .zeros = in->host.b_zero};
+                               .zeros = in->host.b_zero,
+                               .tables = in->host.b_table};
 }

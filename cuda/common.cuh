@@ -46,8 +46,10 @@ __device__ __forceinline__ int lb_bits(int type)
     case LB_TYPE_S8:
     case LB_TYPE_U8: return 8;
     case LB_TYPE_S4:
+    case LB_TYPE_C4:
     case LB_TYPE_U4: return 4;
     case LB_TYPE_S2:
+    case LB_TYPE_C2:
     case LB_TYPE_U2:
     case LB_TYPE_T2: return 2;
     case LB_TYPE_B1: return 1;
@@ -77,9 +79,11 @@ __device__ __forceinline__ int lb_int_at(int type, const uint8_t *row, int64_t i
     case LB_TYPE_S8: return ((const int8_t *)row)[i];
     case LB_TYPE_U8: return row[i];
     case LB_TYPE_S4: return (((row[i >> 1] >> ((i & 1) * 4)) & 15) ^ 8) - 8;
+    case LB_TYPE_C4:
     case LB_TYPE_U4: return (row[i >> 1] >> ((i & 1) * 4)) & 15;
     case LB_TYPE_S2:
     case LB_TYPE_T2: return (((row[i >> 2] >> ((i & 3) * 2)) & 3) ^ 2) - 2;
+    case LB_TYPE_C2:
     case LB_TYPE_U2: return (row[i >> 2] >> ((i & 3) * 2)) & 3;
     case LB_TYPE_B1: return ((row[i >> 3] >> (i & 7)) & 1) * 2 - 1;
     default: return ((const int *)row)[i];

@@ -5,6 +5,8 @@
  *
  *     sum_g scale[g,n] * (sum_{k in g} a b - zb sum a - za sum b + length za zb)
  *
+ * c4 and c2 weights are looked up in one table, or in one per group and row of B.
+ *
  * Constraints: n_pad a multiple of 16 (layout), nothing else.
  */
 #include "epilogue.cuh"
@@ -23,6 +25,8 @@ extern "C" __global__ void __launch_bounds__(128, 4) gemm_any(LB_ARGUMENTS)
     int64_t w_row = (int64_t)p.k_pad * lb_bits(p.b_type) / 8;
     const uint8_t *w = LB_AT(w, W) + p.w_codes + tile.batch * p.w_codes_batch + (int64_t)n * w_row;
     bool float_a = p.flags & LB_KF_FLOAT_A;
+    bool by_table = p.b_type == LB_TYPE_C4 || p.b_type == LB_TYPE_C2;
+    const float *tables = (const float *)(LB_AT(w, W) + p.w_table + tile.batch * p.w_table_batch);
 
     float v[C] = {};
     for (int g = 0; g < p.groups; g++) {
@@ -36,7 +40,10 @@ extern "C" __global__ void __launch_bounds__(128, 4) gemm_any(LB_ARGUMENTS)
             LB_EACH(j)
             {
                 int b = lb_int_at(p.b_type, w + j * w_row, k);
-                if (float_a) {
+                if (by_table) {
+                    int64_t own = p.flags & LB_KF_TABLE_GROUP ? (int64_t)g * p.n_pad + n + j : 0;
+                    term[j] = fmaf(af, tables[(own << lb_bits(p.b_type)) + b], term[j]);
+                } else if (float_a) {
                     if (p.flags & LB_KF_B_ZERO)
                         b -= io.w_zero[(int64_t)g * p.n_pad + n + j];
                     term[j] = fmaf(af, __int2float_rn(b), term[j]);

@@ -78,6 +78,8 @@ typedef uint64_t lb_u64;
 #define LB_TYPE_F16 10
 #define LB_TYPE_BF16 11
 #define LB_TYPE_F32 12
+#define LB_TYPE_C4 13
+#define LB_TYPE_C2 14
 #define LB_ACT_NONE 0
 #define LB_ACT_RELU 1
 #define LB_ACT_SILU 2

@@ -33,7 +33,7 @@ lb_status lb_extent_make(const lb_layout *layout, int32_t type, int64_t n, int64
                          lb_extent *extent)
 {
     int type_bits = lb_type_bits(type), bits = layout->bits ? layout->bits : type_bits;
-    if (!lb_type_is_int(type))
+    if (!lb_type_is_int(type) && !lb_type_is_table(type))
         return lb_fail(LB_UNSUPPORTED, "layout %s holds integer weights, not %s", layout->name,
                        lb_type_name(type));
     if (bits < type_bits)

@@ -48,6 +48,13 @@ lb_oracle_weights lb_oracle_canonical(const lb_problem *p, const lb_host_args *a
         w.zero_n = group_zero ? groups : p->b.zero == LB_PER_CHANNEL;
         w.zero_g = group_zero;
     }
+    int64_t entries = lb_problem_table_entries(p);
+    if (p->b_table) {
+        bool group_table = p->b_table == LB_PER_GROUP;
+        w.tables = args->b_table + batch * lb_granularity_count(p, p->b_table) * entries;
+        w.table_n = entries * (group_table ? groups : p->b_table == LB_PER_CHANNEL);
+        w.table_g = entries * group_table;
+    }
     return w;
 }
 
@@ -113,6 +120,14 @@ void lb_oracle_load_b(lb_oracle *o, int64_t n)
             for (int64_t k = g * o->group, end = group_end(o, g), zero = zero_at(o, g); k < end;
                  k++)
                 values[k] -= (int32_t)zero;
+    if (o->w.tables) {
+        for (int64_t g = 0; g < o->groups; g++)
+            for (int64_t k = g * o->group, end = group_end(o, g); k < end; k++)
+                memcpy((float *)o->b + k,
+                       &o->w.tables[n * o->w.table_n + g * o->w.table_g + values[k]],
+                       sizeof(float));
+        return;
+    }
     if (!o->integer)
         for (int64_t k = 0; k < p->k; k++) {
             float value = (float)values[k];

@@ -22,6 +22,8 @@ typedef struct lb_oracle_weights {
     int64_t scale_n, scale_g;
     const int32_t *zeros; /* likewise */
     int64_t zero_n, zero_g;
+    const float *tables; /* likewise; NULL = codes are values */
+    int64_t table_n, table_g;
 } lb_oracle_weights;
 
 /* The product of one batch, decoded row by row into scratch of the caller's. */

@@ -35,6 +35,7 @@ static uint32_t kargs_flags(const lb_problem *p)
            (p->residual.scale == LB_PER_CHANNEL ? LB_KF_RESIDUAL_SCALE_CHANNEL : 0) |
            (p->residual.zero ? LB_KF_RESIDUAL_ZERO : 0) |
            (lb_problem_is_fixed(p) ? LB_KF_FIXED : 0) | (p->d.zero ? LB_KF_D_ZERO : 0) |
+           (p->b_table > LB_PER_TENSOR ? LB_KF_TABLE_GROUP : 0) |
            (lb_problem_is_integer(p) ? 0 : LB_KF_FLOAT_A);
 }
 
@@ -73,6 +74,8 @@ static lb_kargs make_kargs(const lb_problem *p, const lb_blob_header *blob)
         .w_sum = blob->sum,
         .w_codes_batch = blob->codes_batch,
         .w_meta_batch = blob->meta_batch,
+        .w_table = blob->table,
+        .w_table_batch = blob->table_batch,
     };
 }
 

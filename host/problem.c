@@ -214,6 +214,34 @@ static lb_status check_accumulator(const lb_problem *p)
                    p->k, length, lb_type_name(p->a.type), lb_type_name(p->b.type), limit);
 }
 
+/* Weights that are indices into tables. */
+static lb_status check_table(const lb_problem *p)
+{
+    if (p->reserved)
+        REFUSE("problem.reserved is %d; use 0", p->reserved);
+    if (!lb_type_is_table(p->b.type)) {
+        if (p->b_table)
+            REFUSE("b_table is %d, but %s weights have no table; c4 and c2 have", p->b_table,
+                   lb_type_name(p->b.type));
+        return LB_OK;
+    }
+    if (!lb_type_is_float(p->a.type))
+        REFUSE("B: %s weights are floats by table, A is %s; use f16, bf16 or f32 activations",
+               lb_type_name(p->b.type), lb_type_name(p->a.type));
+    bool own = p->b_table == LB_PER_CHANNEL || p->b_table == LB_PER_GROUP;
+    if (p->b_table && p->b_table != LB_PER_TENSOR && !(own && p->b_table == p->b.scale))
+        REFUSE("b_table is %d; it is per tensor (%d), or as the scale of B (%d) if that is per "
+               "channel "
+               "or group",
+               p->b_table, LB_PER_TENSOR, p->b.scale);
+    return LB_OK;
+}
+
+int64_t lb_problem_table_entries(const lb_problem *p)
+{
+    return lb_type_is_table(p->b.type) ? INT64_C(1) << lb_type_bits(p->b.type) : 0;
+}
+
 static lb_status check_epilogue(const lb_problem *p)
 {
     bool integer = lb_problem_is_integer(p);
@@ -339,14 +367,15 @@ lb_status lb_problem_normalise(const lb_problem *problem, lb_problem *out)
 
     LB_TRY(check_operand("A", &p.a, LB_T_INT | LB_T_FLOAT, G(TENSOR) | G(TOKEN),
                          G(TENSOR) | G(TOKEN)));
-    LB_TRY(check_operand("B", &p.b, LB_T_INT | LB_T_FLOAT, G(TENSOR) | G(CHANNEL) | G(GROUP),
-                         G(TENSOR) | G(CHANNEL) | G(GROUP)));
+    LB_TRY(check_operand("B", &p.b, LB_T_INT | LB_T_FLOAT | LB_T_TABLE,
+                         G(TENSOR) | G(CHANNEL) | G(GROUP), G(TENSOR) | G(CHANNEL) | G(GROUP)));
     LB_TRY(check_operand("D", &p.d, LB_T_OUT_ANY, G(TENSOR) | G(CHANNEL) | G(TOKEN), G(TENSOR)));
     if (p.residual.type)
         LB_TRY(
             check_operand("residual", &p.residual, T_RESIDUAL, G(TENSOR) | G(CHANNEL), G(TENSOR)));
     if (lb_type_is_float(p.a.type) && p.a.scale)
         REFUSE("A: %s activations have no scale; fold it into B's", lb_type_name(p.a.type));
+    LB_TRY(check_table(&p));
     LB_TRY(check_epilogue(&p));
     LB_TRY(check_rounding(&p));
 
@@ -364,6 +393,8 @@ lb_status lb_problem_normalise(const lb_problem *problem, lb_problem *out)
         p.b.scale_type = 0;
     else if (!p.b.scale_type)
         p.b.scale_type = LB_TYPE_F32;
+    if (lb_type_is_table(p.b.type) && !p.b_table)
+        p.b_table = LB_PER_TENSOR;
     if (lb_problem_is_integer(&p))
         LB_TRY(check_accumulator(&p));
     if (!p.clamp)
@@ -410,6 +441,7 @@ void lb_problem_sizes_of(const lb_problem *p, lb_sizes *sizes)
         .residual_scale = COUNT(p->residual.scale) * factor,
         .residual_zero = COUNT(p->residual.zero) * 4,
         .random = p->rounding == LB_ROUND_STOCHASTIC ? 2 * sizeof(uint64_t) : 0,
+        .b_table = batch * COUNT(p->b_table) * (uint64_t)lb_problem_table_entries(p) * 4,
     };
 #undef COUNT
 }

@@ -26,6 +26,8 @@ int64_t lb_problem_groups(const lb_problem *p);
 int64_t lb_problem_group_length(const lb_problem *p);
 /* Number of values of a scale or zero point of one batch. */
 int64_t lb_granularity_count(const lb_problem *p, int32_t granularity);
+/* Entries of a table of c4 or c2 weights; 0 for others. */
+int64_t lb_problem_table_entries(const lb_problem *p);
 /* lb_problem_sizes of a normalised problem, without checks. */
 void lb_problem_sizes_of(const lb_problem *p, lb_sizes *sizes);
 /* Bytes of one row of an operand's memory (ld elements). */

@@ -4,7 +4,7 @@
  *
  *   line      := operand '*' operand '->' operand { word }
  *   operand   := type [ '@' layout ] { '.' attribute }
- *   attribute := tensor | token | channel | gINT | z | zt | f16 | bf16 | ldINT | bsINT
+ *   attribute := tensor | token | channel | gINT | z | zt | f16 | bf16 | ldINT | bsINT | tables
  *   word      := mINT | nINT | kINT | bINT | '+bias' ['.' type] | '+res.' type {'.' attribute}
  *              | '+relu' | '+relu6' | '+silu' | '+gelu' | '+gelu_tanh' | '+hswish' ['=' THREE [':'
  * SHIFT]] | '+clamp=' LOW ':' HIGH | '+round=' ( gemmlowp | fixed | dyadic | pow2 | stochastic |
@@ -147,13 +147,14 @@ static lb_status parse_type(const parser *ps, span s, int32_t *type)
     *type = lb_type_parse(s.at, s.length);
     if (*type == LB_TYPE_NONE)
         return bad_word(
-            ps, s, "unknown type; there are s8 u8 s4 u4 s2 u2 t2 b1 f16 bf16 f32 and, for D, s32",
-            "s8 u8 s4 u4 s2 u2 t2 b1 f16 bf16 f32 s32");
+            ps, s,
+            "unknown type; there are s8 u8 s4 u4 s2 u2 t2 b1 f16 bf16 f32, for B c4 and c2, for D s32",
+            "s8 u8 s4 u4 s2 u2 t2 b1 f16 bf16 f32 s32 c4 c2");
     return LB_OK;
 }
 
 static lb_status parse_attribute(const parser *ps, span s, lb_operand *o, bool *zero,
-                                 bool *zero_tensor)
+                                 bool *zero_tensor, bool *tables)
 {
     const word_row *row = find_word(granularities, s);
     int64_t value;
@@ -177,6 +178,8 @@ static lb_status parse_attribute(const parser *ps, span s, lb_operand *o, bool *
         if (o->scale_type)
             return bad(ps, s, "the operand has a scale type already");
         o->scale_type = lb_type_parse(s.at, s.length);
+    } else if (span_is(s, "tables")) {
+        *tables = true;
     } else if (has_number(s, "ld")) {
         if (o->ld)
             return bad(ps, s, "the operand has an ld already");
@@ -188,14 +191,15 @@ static lb_status parse_attribute(const parser *ps, span s, lb_operand *o, bool *
     } else {
         return bad_word(
             ps, s,
-            "unknown attribute; there are tensor token channel gINT z zt f16 bf16 ldINT bsINT",
-            "tensor token channel f16 bf16 f32");
+            "unknown attribute; there are tensor token channel gINT z zt f16 bf16 ldINT bsINT tables",
+            "tensor token channel f16 bf16 f32 tables");
     }
     return LB_OK;
 }
 
 /* An operand up to one of `stops`; name is A, B, D or R. */
-static lb_status parse_operand(parser *ps, char name, const char *stops, lb_operand *o)
+static lb_status parse_operand(parser *ps, char name, const char *stops, lb_operand *o,
+                               int32_t *table)
 {
     char ends[8] = "@.";
     strcat(ends, stops);
@@ -208,11 +212,16 @@ static lb_status parse_operand(parser *ps, char name, const char *stops, lb_oper
             return bad_word(ps, s, "unknown layout; there are rows and cols", "rows cols");
         o->layout = row->value;
     }
-    bool zero = false, zero_tensor = false;
+    bool zero = false, zero_tensor = false, tables = false;
     while (*ps->at == '.') {
         ps->at++;
-        LB_TRY(parse_attribute(ps, take_until(ps, ends), o, &zero, &zero_tensor));
+        span s = take_until(ps, ends);
+        LB_TRY(parse_attribute(ps, s, o, &zero, &zero_tensor, &tables));
+        if (tables && !table)
+            return bad(ps, s, "only B's weights have tables");
     }
+    if (tables)
+        *table = o->scale ? o->scale : LB_PER_CHANNEL;
     if (zero_tensor || (zero && (!o->scale || name == 'D' || name == 'R')))
         o->zero = LB_PER_TENSOR;
     else if (zero)
@@ -299,7 +308,7 @@ static lb_status parse_epilogue(const parser *ps, span s, lb_problem *p)
         if (p->residual.type)
             return bad(ps, s, "there is a residual already; one is added");
         parser inner = {ps->line, s.at + 5};
-        LB_TRY(parse_operand(&inner, 'R', "", &p->residual));
+        LB_TRY(parse_operand(&inner, 'R', "", &p->residual, NULL));
         if (inner.at != s.at + s.length)
             return bad(ps, s, "write +res.TYPE, e.g. +res.f16");
     } else if (starts_with(s, "+clamp=")) {
@@ -362,17 +371,17 @@ lb_status lb_problem_parse(const char *line, lb_problem *problem)
     lb_problem p = LB_PROBLEM_INIT;
     while (isspace((unsigned char)*ps.at))
         ps.at++;
-    LB_TRY(parse_operand(&ps, 'A', "*", &p.a));
+    LB_TRY(parse_operand(&ps, 'A', "*", &p.a, NULL));
     if (*ps.at != '*')
         return bad(&ps, (span){ps.at, strlen(ps.at)},
                    "'*' is missing after the type of A, e.g. s8*s4->s32");
     ps.at++;
-    LB_TRY(parse_operand(&ps, 'B', "-", &p.b));
+    LB_TRY(parse_operand(&ps, 'B', "-", &p.b, &p.b_table));
     if (ps.at[0] != '-' || ps.at[1] != '>')
         return bad(&ps, (span){ps.at, strlen(ps.at)},
                    "'->' is missing after the type of B, e.g. s8*s4->s32");
     ps.at += 2;
-    LB_TRY(parse_operand(&ps, 'D', "", &p.d));
+    LB_TRY(parse_operand(&ps, 'D', "", &p.d, NULL));
     LB_TRY(parse_words(&ps, &p));
     LB_TRY(lb_problem_check(&p));
     *problem = p;
@@ -441,6 +450,8 @@ lb_status lb_problem_print(const lb_problem *problem, char *text, size_t capacit
     put_operand(&w, &p.a, plain_ld[0], plain_batch[0], p.batch);
     lb_text_put(&w, "*");
     put_operand(&w, &p.b, plain_ld[1], plain_batch[1], p.batch);
+    if (p.b_table > LB_PER_TENSOR)
+        lb_text_put(&w, ".tables");
     lb_text_put(&w, "->");
     put_operand(&w, &p.d, plain_ld[2], plain_batch[2], p.batch);
     lb_text_put(&w, " m%" PRId64 " n%" PRId64 " k%" PRId64, p.m, p.n, p.k);

@@ -38,7 +38,7 @@ static const lb_kernel rows[] = {{
     .layout = "rows",
     .summary = "plain loops, the definition of every result",
     .a_types = LB_T_INT | LB_T_FLOAT,
-    .b_types = LB_T_INT,
+    .b_types = LB_T_INT | LB_T_TABLE,
     .d_types = LB_T_OUT_ANY,
     .caps = LB_CAP_ALL,
     .flags = LB_ROW_BATCH_INVARIANT,
@@ -61,6 +61,7 @@ static lb_oracle_weights from_blob(const lb_weights *weights, int64_t batch)
     const lb_blob_header *h = &weights->header;
     const char *blob = at(weights->memory);
     uint64_t meta = (uint64_t)batch * h->meta_batch;
+    int64_t entries = INT64_C(1) << lb_type_bits(h->type);
     return (lb_oracle_weights){
         .codes = blob + h->codes + (uint64_t)batch * h->codes_batch,
         .ld = h->k_pad,
@@ -71,6 +72,11 @@ static lb_oracle_weights from_blob(const lb_weights *weights, int64_t batch)
         .zeros = h->has_zero ? (const int32_t *)(const void *)(blob + h->zero + meta) : NULL,
         .zero_n = 1,
         .zero_g = h->n_pad,
+        .tables = h->has_table ? (const float *)(const void *)(blob + h->table +
+                                                               (uint64_t)batch * h->table_batch)
+                               : NULL,
+        .table_n = h->has_table == 2 ? entries : 0,
+        .table_g = h->has_table == 2 ? entries * h->n_pad : 0,
     };
 }
 

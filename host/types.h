@@ -12,7 +12,8 @@ typedef enum lb_kind {
     LB_KIND_INT,
     LB_KIND_BIT,
     LB_KIND_WIDE,
-    LB_KIND_FLOAT
+    LB_KIND_FLOAT,
+    LB_KIND_TABLE
 } lb_kind;
 
 typedef struct lb_type_row {
@@ -30,6 +31,7 @@ int32_t lb_type_parse(const char *text, size_t length);
 #define LB_T(name) (1u << LB_TYPE_##name) /* a set of types is a bit mask */
 #define LB_T_INT                                                                                   \
     (LB_T(S8) | LB_T(U8) | LB_T(S4) | LB_T(U4) | LB_T(S2) | LB_T(U2) | LB_T(T2) | LB_T(B1))
+#define LB_T_TABLE (LB_T(C4) | LB_T(C2))
 #define LB_T_FLOAT (LB_T(F16) | LB_T(BF16) | LB_T(F32))
 /* Outputs that fill whole bytes with two adjacent columns, or are bits; and all of them, for rows
    whose threads make at least four adjacent columns. */
@@ -48,6 +50,11 @@ static inline bool lb_type_is_int(int32_t type)
 static inline bool lb_type_is_float(int32_t type)
 {
     return lb_type_in(type, LB_T_FLOAT);
+}
+/* Weights that are indices into a table. */
+static inline bool lb_type_is_table(int32_t type)
+{
+    return lb_type_in(type, LB_T_TABLE);
 }
 /* "s8|u8|s4" into text. */
 const char *lb_typeset_print(uint32_t set, char *text, size_t capacity);

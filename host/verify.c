@@ -161,8 +161,8 @@ lb_status lb_verify(const lb_problem *problem, const lb_host_args *args, const v
     LB_CHECK_STRUCT(report, lb_verify_report);
     LB_TRY(lb_problem_normalise(problem, &p));
     lb_problem_sizes_of(&p, &sizes);
-    if (!lb_type_is_int(p.b.type))
-        return lb_fail(LB_UNSUPPORTED, "lb_verify: the oracle knows integer weights, not %s",
+    if (!lb_type_is_int(p.b.type) && !lb_type_is_table(p.b.type))
+        return lb_fail(LB_UNSUPPORTED, "lb_verify: the oracle knows integers and tables, not %s",
                        lb_type_name(p.b.type));
     const struct {
         const char *name;
@@ -183,6 +183,7 @@ lb_status lb_verify(const lb_problem *problem, const lb_host_args *args, const v
         {"residual_scale", args->residual_scale, sizes.residual_scale},
         {"residual_zero", args->residual_zero, sizes.residual_zero},
         {"random", args->random, sizes.random},
+        {"b_table", args->b_table, sizes.b_table},
     };
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
         if (needed[i].bytes && !needed[i].pointer)

@@ -4,6 +4,7 @@
 #include "weights.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,14 @@ lb_status lb_blob_plan(const lb_problem *p, const lb_layout *layout, lb_blob_hea
     }
     h.sum = at;
     at += align64(batch * h.meta_batch);
+    if (p->b_table) {
+        bool own = p->b_table != LB_PER_TENSOR;
+        uint64_t tables = own ? (uint64_t)h.groups * (uint64_t)h.n_pad : 1;
+        h.has_table = own ? 2 : 1;
+        h.table = at;
+        h.table_batch = tables * (uint64_t)lb_problem_table_entries(p) * 4;
+        at += align64(batch * h.table_batch);
+    }
     h.bytes = at;
     *header = h;
     return LB_OK;
@@ -104,6 +113,9 @@ static lb_status check_source(const lb_problem *p, const lb_weights_source *sour
     if (!source->zeros && p->b.zero && p->n)
         return lb_fail(LB_INVALID_ARGUMENT,
                        "weights: zeros is NULL but the problem has zero points of B");
+    if (!source->tables && p->b_table && p->n)
+        return lb_fail(LB_INVALID_ARGUMENT, "weights: tables is NULL but B is %s",
+                       lb_type_name(p->b.type));
     return LB_OK;
 }
 
@@ -117,6 +129,20 @@ static lb_status check_zeros(const lb_problem *p, const int32_t *zeros)
             return lb_fail(LB_INVALID_ARGUMENT,
                            "weights: zero point %" PRId64 " is %d; %s takes %d to %d", i, zeros[i],
                            type->name, type->min, type->max);
+    return LB_OK;
+}
+
+/* Padding reads entry 0: no entry may be what 0 does not cancel. */
+static lb_status check_tables(const lb_problem *p, const float *tables)
+{
+    int64_t entries = lb_problem_table_entries(p);
+    int64_t count = p->b_table ? lb_granularity_count(p, p->b_table) * p->batch * entries : 0;
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(tables[i]))
+            return lb_fail(LB_INVALID_ARGUMENT,
+                           "weights: entry %" PRId64 " of table %" PRId64
+                           " is %g; all must be finite",
+                           i % entries, i / entries, (double)tables[i]);
     return LB_OK;
 }
 
@@ -192,11 +218,28 @@ void lb_blob_end(const lb_blob_header *header, void *blob)
     ((lb_blob_header *)blob)->checksum = checksum(blob, header->bytes);
 }
 
+/* The tables of one batch: one, or expanded to every row and group; 0 beyond n. */
+static void pack_tables(const lb_problem *p, const lb_blob_header *h, const float *tables,
+                        char *blob, int64_t batch)
+{
+    int64_t entries = lb_problem_table_entries(p);
+    size_t bytes = (size_t)entries * sizeof *tables;
+    float *out = (float *)(void *)(blob + h->table + (uint64_t)batch * h->table_batch);
+    if (h->has_table == 1)
+        memcpy(out, tables + batch * entries, bytes);
+    else
+        for (int64_t g = 0; g < h->groups; g++)
+            for (int64_t n = 0; n < h->n; n++)
+                memcpy(out + (g * h->n_pad + n) * entries,
+                       tables + value_index(p, p->b_table, batch, n, g) * entries, bytes);
+}
+
 lb_status lb_blob_pack(const lb_problem *p, const lb_blob_header *header,
                        const lb_weights_source *source, void *blob)
 {
     LB_TRY(check_source(p, source));
     LB_TRY(check_zeros(p, source->zeros));
+    LB_TRY(check_tables(p, source->tables));
     lb_extent extent;
     LB_TRY(lb_extent_make(lb_layout_find(header->layout), p->b.type, p->n, p->k, &extent));
     /* One piece: the columns' offsets, then a row of values. */
@@ -222,6 +265,8 @@ lb_status lb_blob_pack(const lb_problem *p, const lb_blob_header *header,
             lb_extent_put_row(&extent, columns, codes, n, values);
             pack_meta(p, header, source, bytes, batch, n, values);
         }
+        if (header->has_table && p->n)
+            pack_tables(p, header, source->tables, bytes, batch);
     }
     lb_blob_end(header, blob);
 out:
@@ -242,9 +287,10 @@ static const blob_field fields[] = {
     {                                                                                              \
 #name, offsetof(lb_blob_header, name), sizeof(((lb_blob_header *)0)->name)                 \
     }
-    FIELD(batch),       FIELD(n),      FIELD(k),     FIELD(has_scale), FIELD(has_zero),
-    FIELD(group),       FIELD(groups), FIELD(n_pad), FIELD(k_pad),     FIELD(codes),
-    FIELD(codes_batch), FIELD(scale),  FIELD(zero),  FIELD(sum),       FIELD(meta_batch),
+    FIELD(batch),     FIELD(n),      FIELD(k),           FIELD(has_scale),   FIELD(has_zero),
+    FIELD(group),     FIELD(groups), FIELD(n_pad),       FIELD(k_pad),       FIELD(codes),
+    FIELD(has_table), FIELD(table),  FIELD(table_batch), FIELD(codes_batch), FIELD(scale),
+    FIELD(zero),      FIELD(sum),    FIELD(meta_batch),
 #undef FIELD
 };
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The packed weights blob: header | codes | scale | zero | sum, each section 64-byte aligned. All
- * fields little endian. One form in memory, on disk and on the device.
+ * The packed weights blob: header | codes | scale | zero | sum | table, each section 64-byte
+ * aligned. All fields little endian. One form in memory, on disk and on the device.
  *
  *   codes  [batch] matrices in the named layout (extent.bytes each)
  *   scale  f32 [batch][groups][n_pad], 1 beyond n         (only if the problem has B scales)
  *   zero   s32 [batch][groups][n_pad], 0 beyond n         (only if the problem has B zero points)
  *   sum    s32 [batch][groups][n_pad], sum of B's values over each group of k (always)
+ *   table  f32 [batch][entries], or [batch][groups][n_pad][entries]  (only c4 and c2)
  *
  * Scales and zero points of coarser granularity are expanded, so that kernels know one form.
  */
@@ -34,7 +35,10 @@ typedef struct lb_blob_header {
     int64_t n_pad, k_pad;
     uint64_t codes, scale, zero, sum; /* byte offsets; 0 = absent */
     uint64_t codes_batch, meta_batch; /* bytes from batch to batch */
-    uint8_t reserved[80];
+    uint64_t table, table_batch;
+    int32_t has_table; /* 1: one for all, 2: one per row of B and group */
+    uint32_t reserved1;
+    uint8_t reserved[56];
 } lb_blob_header;
 _Static_assert(sizeof(lb_blob_header) == LB_BLOB_HEADER_BYTES, "the blob header is 256 bytes");
 

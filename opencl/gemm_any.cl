@@ -5,6 +5,8 @@
  *
  *     sum_g scale[g,n] * (sum_{k in g} a b - zb sum a - za sum b + length za zb)
  *
+ * c4 and c2 weights are looked up in one table, or in one per group and row of B.
+ *
  * Constraints: n_pad a multiple of 16 (layout), nothing else.
  */
 __kernel __attribute__((reqd_work_group_size(1, 16, 1))) void gemm_any(LB_ARGUMENTS)
@@ -19,6 +21,10 @@ __kernel __attribute__((reqd_work_group_size(1, 16, 1))) void gemm_any(LB_ARGUME
     __global const uchar *w = LB_AT(w, W) + p.w_codes + batch * p.w_codes_batch;
     long w_row = (long)p.k_pad * lb_bits(p.b_type) / 8;
     bool float_a = (p.flags & LB_KF_FLOAT_A) != 0;
+    bool by_table = p.b_type == LB_TYPE_C4 || p.b_type == LB_TYPE_C2;
+    __global const float *tables =
+        (__global const float *)(LB_AT(w, W) + p.w_table + batch * p.w_table_batch);
+    int entries = 1 << (lb_bits(p.b_type) & 7);
 
     float16 v = 0.0f;
     for (int g = 0; g < p.groups; g++) {
@@ -35,7 +41,10 @@ __kernel __attribute__((reqd_work_group_size(1, 16, 1))) void gemm_any(LB_ARGUME
             sum_a += ai;
             for (int j = 0; j < 16; j++) {
                 int b = lb_int_at(p.b_type, w + (n + j) * w_row, k);
-                if (float_a) {
+                if (by_table) {
+                    long own = p.flags & LB_KF_TABLE_GROUP ? (long)g * p.n_pad + n + j : 0;
+                    facc[j] += af * tables[own * entries + b];
+                } else if (float_a) {
                     if (p.flags & LB_KF_B_ZERO)
                         b -= io.w_zero[(long)g * p.n_pad + n + j];
                     facc[j] += af * (float)b;

@@ -41,6 +41,18 @@ static uint64_t workspace(const lb_kernel *kernel, const lb_problem *p, const lb
     return lb_opencl_stage_areas(row, p, extent.k_pad, &areas);
 }
 
+/* Rows that stage A look weights up in one table that they hold. */
+static bool accept(const lb_kernel *kernel, const lb_problem *p, const lb_device *device, char *why,
+                   size_t capacity)
+{
+    const lb_opencl_row *row = kernel->impl;
+    (void)device;
+    if (p->b_table <= LB_PER_TENSOR || !row->tile.element)
+        return true;
+    snprintf(why, capacity, "B has a table per channel or group, it holds one for all");
+    return false;
+}
+
 /* ---- Cost ---------------------------------------------------------------------------------------
  */
 
@@ -139,6 +151,7 @@ const lb_kernel lb_opencl_rows[] = {
      .m_min = least,                                                                               \
      .m_max = most,                                                                                \
      .needs = words,                                                                               \
+     .accept = accept,                                                                             \
      .workspace = workspace,                                                                       \
      .cost = cost,                                                                                 \
      .impl = &(const lb_opencl_row){FAMILY_##family(mr, nv, mt, nt),                               \

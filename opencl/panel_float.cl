@@ -14,11 +14,14 @@
  *   KQ 2  (LB_X86_BF16) vdpbf16ps: 32 products of bf16 into 16 columns per instruction; it takes
  *         denormals as 0 (docs/numerics.md)
  *
- * Macros: LB_X86_BF16, MR, NV, MT (multiple of MR), NT (multiple of 16 NV; 64 divides or is divided
- * by it), from the row; WB (weight bits), GROUPED (scale per group), from the problem.
- * Workspace: ws[0] panels, ws[1] sums of A's groups in f32 (KQ 2), ws[2] and ws[3] their bytes per
- * batch.
+ * Macros: LB_X86_BF16, LB_TABLE (c4, c2: one table for all, by AVX-512's lookups), MR, NV, MT
+ * (multiple of MR), NT (multiple of 16 NV; 64 divides or is divided by it), from the row; WB
+ * (weight bits), GROUPED (scale per group), from the problem. Workspace: ws[0] panels, ws[1] sums
+ * of A's groups in f32 (KQ 2), ws[2] and ws[3] their bytes per batch.
  */
+#ifndef LB_TABLE
+#define LB_TABLE 0
+#endif
 #define PANEL 64
 #define WORD_K (32 / WB) /* k per word of weights */
 #define FOR(i, n) _Pragma("unroll") for (int i = 0; i < (n); i++)
@@ -111,12 +114,40 @@ static inline float16 dot(float16 acc, weights_t w, word_t a)
 
 static inline weights_t decode(uint16 w, uint shift, float16 offset, weights_t table)
 {
+#if LB_TABLE /* vpermps looks up the low 4 bits of each word */
+    weights_t r;
+    __asm__("vpermps %2, %1, %0" : "=v"(r) : "v"(w >> shift), "v"(table));
+    return r;
+#else
     return decode_f32(w, shift, offset);
+#endif
 }
 
 static inline weights_t make_table(int type)
 {
     return 0.0f;
+}
+#endif
+
+#if LB_TABLE
+/* Entry i mod 2^WB at place i: lookups see bits of the next fields, too. For vdpbf16ps rounded to
+ * bf16. */
+static inline weights_t load_table(__global const float *entries)
+{
+#if LB_X86_BF16
+    float even[16], odd[16];
+    for (int i = 0; i < 16; i++) {
+        even[i] = entries[2 * i & ((1 << WB) - 1)];
+        odd[i] = entries[(2 * i + 1) & ((1 << WB) - 1)];
+    }
+    return as_int16(convert_uint16(lb_to_bf16(vload16(0, even))) |
+                    convert_uint16(lb_to_bf16(vload16(0, odd))) << 16u);
+#else
+    float t[16];
+    for (int i = 0; i < 16; i++)
+        t[i] = entries[i & ((1 << WB) - 1)];
+    return vload16(0, t);
+#endif
 }
 #endif
 
@@ -176,7 +207,12 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void panel_float(LB_ARGU
         (__global const uint *)(LB_AT(w, W) + p.w_codes + batch * p.w_codes_batch);
     int rows = padded_rows(p.m);
     bool zeros = (p.flags & LB_KF_B_ZERO) != 0;
+#if LB_TABLE
+    weights_t table =
+        load_table((__global const float *)(LB_AT(w, W) + p.w_table + batch * p.w_table_batch));
+#else
     weights_t table = make_table(p.b_type);
+#endif
     int m_begin = get_group_id(0) * MT, m_end = min(m_begin + MT, p.m);
     int n_begin = get_group_id(1) * NT, n_end = min(n_begin + NT, p.n);
 

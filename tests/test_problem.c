@@ -75,13 +75,22 @@ Test(problem, types_and_layouts_out_of_place_are_refused)
         {P(.b.type = -1), "B: type ? (-1)"},
         {P(.d.type = LB_TYPE_NONE), "D: type none (0) is not one of s8|u8|s4|u4|s2|u2|t2|b1|s32"},
         {P(.residual.type = LB_TYPE_S2), "residual: type s2 (5) is not one of s8|u8|s4|u4|s32"},
-        {P(.residual.type = 13), "residual: type ? (13)"},
+        {P(.residual.type = 15), "residual: type ? (15)"},
         {P(.bias = LB_TYPE_S8), "bias type s8 (1) is not one of s32, f32"},
         {P(.bias = -3), "bias type ? (-3)"},
         {P(.a.layout = LB_LAYOUT_COLS), "A: layout 1 is unknown; rows (0) works"},
         {P(.b.layout = 2), "B: layout 2 is unknown; rows (0) works, cols (1) too"},
         {P(.d.layout = LB_LAYOUT_COLS), "D: layout 1"},
         {P(.residual.type = LB_TYPE_F32, .residual.layout = 1), "residual: layout 1"},
+        {P(.a.type = LB_TYPE_C4), "A: type c4 (13)"},
+        {P(.d.type = LB_TYPE_C2), "D: type c2 (14)"},
+        {P(.b.type = LB_TYPE_C4), "B: c4 weights are floats by table, A is s8"},
+        {P(.b_table = LB_PER_TENSOR), "b_table is 1, but s4 weights have no table"},
+        {P(.a.type = LB_TYPE_F16, .b.type = LB_TYPE_C2, .b_table = LB_PER_CHANNEL),
+         "b_table is 3; it is per tensor (1), or as the scale of B (0)"},
+        {P(.a.type = LB_TYPE_F16, .b.type = LB_TYPE_C2, .b.zero = LB_PER_TENSOR),
+         "B: type c2 has no zero point"},
+        {P(.reserved = 1), "reserved is 1"},
     };
     check_refused(rows, COUNT(rows));
 }
@@ -346,20 +355,10 @@ static void check_sizes(const size_row *rows, size_t count)
         lb_sizes got = LB_SIZES_INIT, expected = rows[i].sizes;
         expected.struct_size = sizeof expected;
         check_ok(lb_problem_sizes(&p, &got));
-        static const char *const names[] = {"a",
-                                            "a_scale",
-                                            "a_zero",
-                                            "b",
-                                            "b_scale",
-                                            "b_zero",
-                                            "d",
-                                            "d_scale",
-                                            "d_zero",
-                                            "bias",
-                                            "residual",
-                                            "residual_scale",
-                                            "residual_zero",
-                                            "random"};
+        static const char *const names[] = {
+            "a",       "a_scale", "a_zero", "b",        "b_scale",        "b_zero",        "d",
+            "d_scale", "d_zero",  "bias",   "residual", "residual_scale", "residual_zero", "random",
+            "b_table"};
         uint64_t have[COUNT(names)], want[COUNT(names)];
         cr_assert_eq(sizeof have, sizeof got - offsetof(lb_sizes, a));
         memcpy(have, (const char *)&got + offsetof(lb_sizes, a), sizeof have);

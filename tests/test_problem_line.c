@@ -496,6 +496,8 @@ static lb_problem random_problem(rng *r)
         p.b.group = 32 * (1 + (int32_t)below(r, 10));
     if (p.b.scale && one_in(r, 2))
         p.b.scale_type = PICK(r, LB_TYPE_F16, LB_TYPE_BF16);
+    if (p.b.type >= LB_TYPE_C4 && p.b.scale >= LB_PER_CHANNEL && one_in(r, 2))
+        p.b_table = p.b.scale;
     p.b.layout = PICK(r, LB_LAYOUT_ROWS, LB_LAYOUT_COLS);
     p.d.scale = float_d ? 0 : PICK(r, LB_PER_NONE, LB_PER_TENSOR, LB_PER_CHANNEL);
     p.d.zero = float_d ? 0 : random_zero(r, LB_PER_TENSOR);

@@ -22,6 +22,7 @@ static const struct {
     {LB_TYPE_T2, 7, "t2", 2, -1, 1},      {LB_TYPE_B1, 8, "b1", 1, -1, 1},
     {LB_TYPE_S32, 9, "s32", 32, 0, 0},    {LB_TYPE_F16, 10, "f16", 16, 0, 0},
     {LB_TYPE_BF16, 11, "bf16", 16, 0, 0}, {LB_TYPE_F32, 12, "f32", 32, 0, 0},
+    {LB_TYPE_C4, 13, "c4", 4, 0, 15},     {LB_TYPE_C2, 14, "c2", 2, 0, 3},
 };
 
 Test(types, every_type_has_its_pinned_value_name_and_width)

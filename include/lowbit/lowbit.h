@@ -98,7 +98,8 @@ LB_API const char *lb_last_error(void);
  * In memory, elements narrower than a byte are packed low bits first and every row starts on a
  * byte. s4, s2 and t2 are two's complement. t2 is ternary {-1, 0, 1} (codes 11, 00, 01; code 10 is
  * refused when weights are packed, and counts as -2 in activations). b1 is binary: bit 1 = +1, bit
- * 0 = -1.
+ * 0 = -1. c4 and c2 are weights whose codes are indices into a table of 16 or 4 f32 (NF4 or any
+ * other grid): for float activations only.
  */
 typedef enum lb_type {
     LB_TYPE_NONE = 0,
@@ -114,7 +115,9 @@ typedef enum lb_type {
     LB_TYPE_F16 = 10,
     LB_TYPE_BF16 = 11,
     LB_TYPE_F32 = 12,
-    LB_TYPE_COUNT = 13
+    LB_TYPE_C4 = 13,
+    LB_TYPE_C2 = 14,
+    LB_TYPE_COUNT = 15
 } lb_type;
 
 /* "s8", "b1", ...; "?" for an unknown value. */
@@ -243,6 +246,10 @@ typedef struct lb_problem {
        2^24), and by how many bits those are finer than D's codes (0 to 24). Else 0. */
     int32_t act_three;
     int32_t act_shift;
+    /* c4 and c2 weights: TENSOR (or 0), one table per batch; or as B's scale, which is then CHANNEL
+       or GROUP: a table for each scale. Else 0. */
+    int32_t b_table;
+    int32_t reserved;
 } lb_problem;
 
 #define LB_PROBLEM_INIT LB_STRUCT_INIT(lb_problem)
@@ -273,6 +280,7 @@ typedef struct lb_sizes {
     uint64_t d, d_scale, d_zero;
     uint64_t bias, residual, residual_scale;
     uint64_t residual_zero, random;
+    uint64_t b_table;
 } lb_sizes;
 #define LB_SIZES_INIT LB_STRUCT_INIT(lb_sizes)
 LB_API lb_status lb_problem_sizes(const lb_problem *problem, lb_sizes *sizes);
@@ -429,6 +437,7 @@ typedef struct lb_weights_source {
     const void *scales; /* b.scale_type, [batch][1 | N | N][groups]; NULL if b.scale is NONE */
     const int32_t
         *zeros; /* [batch][1 | N | N][groups]; NULL if b.zero is NONE; each within b.type's range */
+    const float *tables; /* c4, c2: [batch][1 | N | N][groups][16 | 4]; all finite */
 } lb_weights_source;
 
 typedef struct lb_weights lb_weights;
@@ -562,6 +571,7 @@ typedef struct lb_host_args {
     const void *residual_scale; /* as d_scale */
     const int32_t *residual_zero;
     const uint64_t *random; /* seed, offset */
+    const float *b_table;
 } lb_host_args;
 #define LB_HOST_ARGS_INIT LB_STRUCT_INIT(lb_host_args)
 
