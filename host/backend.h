@@ -20,6 +20,13 @@ struct lb_device {
  * that does not. */
 bool lb_device_has(const lb_device *device, const char *words, const char **missing);
 
+/* One call of a quantiser: sizes, and the bytes of each array. */
+typedef struct lb_quantizer_call {
+    int64_t rows, x_ld;
+    uint64_t row_bytes;
+    uint64_t x, codes, scales, zeros, sums;
+} lb_quantizer_call;
+
 typedef struct lb_backend {
     const char *name;
     const lb_kernel *rows; /* in order of preference between equals */
@@ -68,6 +75,13 @@ typedef struct lb_backend {
                      const lb_sizes *sizes, lb_stream stream);
 
     lb_status (*ceilings)(lb_context *context, lb_ceilings *ceilings);
+
+    /* Quantising on the device. NULL: it cannot. `open` builds what quantizer->quant needs into
+       quantizer->impl; `run` obeys the same rules as that of plans; rows and cols >= 1. */
+    lb_status (*quantizer_open)(lb_quantizer *quantizer);
+    void (*quantizer_close)(lb_quantizer *quantizer);
+    lb_status (*quantizer_run)(const lb_quantizer *quantizer, const lb_quantizer_args *args,
+                               const lb_quantizer_call *call, lb_stream stream);
 } lb_backend;
 
 struct lb_context {
@@ -91,6 +105,12 @@ struct lb_plan {
     lb_kargs kargs; /* all that does not depend on the call */
     const struct lb_blob_header
         *blob; /* of the weights it eats (weights.h), but for the checksum */
+    void *impl;
+};
+
+struct lb_quantizer {
+    lb_context *context;
+    lb_quant quant; /* checked, defaults filled in */
     void *impl;
 };
 

@@ -38,7 +38,8 @@ LB_FN float lb_bits_float(lb_u32 bits)
 }
 #endif
 
-#define LB_QUANT_IS_SYMMETRIC 0
+#define LB_QUANT_IS_SYMMETRIC 0 /* lb_quant_scheme */
+#define LB_QUANT_IS_ASYMMETRIC 2
 
 /* Sizes are cut here, and ranges below count as none: then no step meets a denormal or an infinity.
  */
@@ -163,5 +164,15 @@ LB_FN float lb_mean_size(lb_u64 total, lb_u64 count, float size)
     float mean = lb_quantize_cut(size) * ((float)share * 0x1p-24f);
     return mean < LB_QUANT_LEAST ? 1.0f : mean;
 }
+
+/* ---- The argument block of a device's quantiser ---------------------------------------------- */
+
+#define LB_QUANT_PTRS 5 /* x, codes, scales, zeros, sums */
+
+typedef struct lb_quant_kargs {
+    lb_i32 rows, cols, type, x_type, scheme, has_zeros, has_sums, reserved;
+    lb_i64 x_ld, row_bytes;
+    lb_u64 offset[LB_QUANT_PTRS]; /* bytes, added to each pointer */
+} lb_quant_kargs;
 
 #endif

@@ -13,6 +13,7 @@
 #include "backend.h"
 #include "oracle.h"
 #include "problem.h"
+#include "quantizer.h"
 #include "status.h"
 #include "types.h"
 #include "weights.h"
@@ -294,4 +295,7 @@ const lb_backend lb_ref_backend = {
     .plan_close = plan_close,
     .run = run,
     .ceilings = ceilings,
+    .quantizer_open = lb_host_quantizer_open,
+    .quantizer_close = lb_host_quantizer_close,
+    .quantizer_run = lb_host_quantizer_run,
 };

@@ -248,4 +248,7 @@ const lb_backend lb_opencl_backend = {
     .plan_close = lb_opencl_plan_close,
     .run = lb_opencl_run,
     .ceilings = lb_opencl_ceilings,
+    .quantizer_open = lb_opencl_quantizer_open,
+    .quantizer_close = lb_opencl_quantizer_close,
+    .quantizer_run = lb_opencl_quantizer_run,
 };

@@ -109,4 +109,37 @@ lb_status lb_opencl_run(const lb_plan *plan, const lb_args *args, const lb_kargs
                         const lb_sizes *sizes, lb_stream stream);
 lb_status lb_opencl_ceilings(lb_context *context, lb_ceilings *ceilings);
 
+/* INVALID_ARGUMENT if a buffer is none of the context's or too small; `call` and `name` say whose.
+ */
+lb_status lb_opencl_check_buffer(const lb_opencl_context *o, const char *call, const char *name,
+                                 lb_ptr pointer, uint64_t bytes);
+lb_status lb_opencl_check_queue(const lb_opencl_context *o, const char *call,
+                                cl_command_queue queue, bool *out_of_order);
+
+/* Claims a free set of kernel objects, one bit each; -1 if all are taken. */
+static inline int lb_opencl_claim(atomic_uint *sets)
+{
+    unsigned busy = atomic_load_explicit(sets, memory_order_relaxed);
+    while (~busy) {
+        unsigned free_bit = ~busy & (busy + 1);
+        if (atomic_compare_exchange_weak_explicit(sets, &busy, busy | free_bit,
+                                                  memory_order_acquire, memory_order_relaxed))
+            return __builtin_ctz(free_bit);
+    }
+    return -1;
+}
+
+static inline void lb_opencl_give_back(atomic_uint *sets, int set)
+{
+    atomic_fetch_and_explicit(sets, ~(1u << set), memory_order_release);
+}
+
+/* ---- Quantisers (quantizer.c) -------------------------------------------------------------------
+ */
+
+lb_status lb_opencl_quantizer_open(lb_quantizer *quantizer);
+void lb_opencl_quantizer_close(lb_quantizer *quantizer);
+lb_status lb_opencl_quantizer_run(const lb_quantizer *quantizer, const lb_quantizer_args *args,
+                                  const lb_quantizer_call *call, lb_stream stream);
+
 #endif

@@ -80,8 +80,8 @@ void lb_opencl_plan_close(lb_plan *plan)
 /* ---- Checks -------------------------------------------------------------------------------------
  */
 
-static lb_status check_buffer(const lb_opencl_context *o, const char *name, lb_ptr pointer,
-                              uint64_t bytes)
+lb_status lb_opencl_check_buffer(const lb_opencl_context *o, const char *call, const char *name,
+                                 lb_ptr pointer, uint64_t bytes)
 {
     size_t have = 0;
     cl_context owner = NULL;
@@ -90,19 +90,25 @@ static lb_status check_buffer(const lb_opencl_context *o, const char *name, lb_p
     cl_int error = o->cl->clGetMemObjectInfo(pointer.base, CL_MEM_SIZE, sizeof have, &have, NULL);
     if (error == CL_INVALID_MEM_OBJECT)
         return lb_fail(LB_INVALID_ARGUMENT,
-                       "lb_run: %s (%p) is no cl_mem; lb_memory_alloc and clCreateBuffer make them",
-                       name, pointer.base);
+                       "%s: %s (%p) is no cl_mem; lb_memory_alloc and clCreateBuffer make them",
+                       call, name, pointer.base);
     LB_CL_TRY_OF(error, "clGetMemObjectInfo", name);
     LB_CL_TRY_OF(
         o->cl->clGetMemObjectInfo(pointer.base, CL_MEM_CONTEXT, sizeof owner, &owner, NULL),
         "clGetMemObjectInfo", name);
     if (owner != o->context)
-        return lb_fail(LB_INVALID_ARGUMENT, "lb_run: %s is a cl_mem of another cl_context", name);
+        return lb_fail(LB_INVALID_ARGUMENT, "%s: %s is a cl_mem of another cl_context", call, name);
     if (pointer.offset > have || bytes > have - pointer.offset)
         return lb_fail(LB_INVALID_ARGUMENT,
-                       "lb_run: %s needs %llu bytes from offset %zu, its cl_mem has %zu", name,
+                       "%s: %s needs %llu bytes from offset %zu, its cl_mem has %zu", call, name,
                        (unsigned long long)bytes, pointer.offset, have);
     return LB_OK;
+}
+
+static lb_status check_buffer(const lb_opencl_context *o, const char *name, lb_ptr pointer,
+                              uint64_t bytes)
+{
+    return lb_opencl_check_buffer(o, "lb_run", name, pointer, bytes);
 }
 
 static lb_status check_buffers(const lb_plan *plan, const lb_args *args, const lb_sizes *sizes)
@@ -122,7 +128,8 @@ static lb_status check_buffers(const lb_plan *plan, const lb_args *args, const l
     return check_buffer(o, "workspace", args->workspace, plan->workspace_bytes);
 }
 
-static lb_status check_queue(const lb_opencl_context *o, cl_command_queue queue, bool *out_of_order)
+lb_status lb_opencl_check_queue(const lb_opencl_context *o, const char *call,
+                                cl_command_queue queue, bool *out_of_order)
 {
     cl_context owner = NULL;
     cl_command_queue_properties properties = 0;
@@ -130,7 +137,7 @@ static lb_status check_queue(const lb_opencl_context *o, cl_command_queue queue,
               "clGetCommandQueueInfo of the stream");
     if (owner != o->context)
         return lb_fail(LB_INVALID_ARGUMENT,
-                       "lb_run: the stream is a cl_command_queue of another cl_context");
+                       "%s: the stream is a cl_command_queue of another cl_context", call);
     LB_CL_TRY(o->cl->clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties,
                                            &properties, NULL),
               "clGetCommandQueueInfo of the stream");
@@ -140,24 +147,6 @@ static lb_status check_queue(const lb_opencl_context *o, cl_command_queue queue,
 
 /* ---- Runs ---------------------------------------------------------------------------------------
  */
-
-/* Claims a free set of kernel objects; -1 if all are taken. */
-static int claim(plan_impl *impl)
-{
-    unsigned busy = atomic_load_explicit(&impl->busy, memory_order_relaxed);
-    while (~busy) {
-        unsigned free_bit = ~busy & (busy + 1);
-        if (atomic_compare_exchange_weak_explicit(&impl->busy, &busy, busy | free_bit,
-                                                  memory_order_acquire, memory_order_relaxed))
-            return __builtin_ctz(free_bit);
-    }
-    return -1;
-}
-
-static void give_back(plan_impl *impl, int set)
-{
-    atomic_fetch_and_explicit(&impl->busy, ~(1u << set), memory_order_release);
-}
 
 static lb_status set_arguments(const lb_cl *cl, cl_kernel kernel, const cl_mem *pointers,
                                const lb_kargs *kargs)
@@ -203,7 +192,7 @@ lb_status lb_opencl_run(const lb_plan *plan, const lb_args *args, const lb_kargs
     plan_impl *impl = plan->impl;
     cl_command_queue queue = stream ? stream : o->queue;
     bool out_of_order = false;
-    LB_TRY(check_queue(o, queue, &out_of_order));
+    LB_TRY(lb_opencl_check_queue(o, "lb_run", queue, &out_of_order));
     LB_TRY(check_buffers(plan, args, sizes));
 
     /* A kernel takes no NULL: where the problem has no array, the weights stand in. */
@@ -239,14 +228,14 @@ lb_status lb_opencl_run(const lb_plan *plan, const lb_args *args, const lb_kargs
     for (int i = 0; i < LB_PTR_COUNT; i++)
         pointers[i] = bytes[i] ? given[i].base : args->weights->memory.base;
 
-    int set = claim(impl);
+    int set = lb_opencl_claim(&impl->busy);
     if (set < 0)
         return lb_fail(LB_BUSY,
                        "lb_run: %d threads are inside lb_run of this plan already; make a "
                        "second plan for more",
                        LB_MAX_CONCURRENT_RUNS);
     lb_status status = enqueue(plan, impl->kernels[set], pointers, kargs, queue, out_of_order);
-    give_back(impl, set);
+    lb_opencl_give_back(&impl->busy, set);
     /* Without a flush an idle driver may not start until the caller waits. */
     if (status == LB_OK)
         o->cl->clFlush(queue);

@@ -678,6 +678,36 @@ LB_API lb_status lb_observer_range(const lb_observer *observer, const lb_quant *
 LB_API lb_status lb_observer_scale(const lb_observer *observer, const lb_quant *quant, float *scale,
                                    int32_t *zero);
 
+/*
+ * Quantising on the device, per row, with scales that are made on the way: one pass over
+ * activations before an integer product. x is [rows][cols] of f32, f16 or bf16; codes are rows of
+ * whole bytes (an lb_args.a with ld 0), scales and zeros what lb_args takes per token. Of quant,
+ * granularity is TOKEN and the calibrator MINMAX; rows is the most per call. Integer types get the
+ * scale of the largest size (or the range), t2 and b1 that of the mean size (BitNet, XNOR-Net).
+ * Infinities count as 2^120, NaN as 0. Every device gives the same bits (docs/numerics.md).
+ */
+typedef struct lb_quantizer lb_quantizer;
+typedef struct lb_quantizer_args {
+    uint32_t struct_size;
+    uint32_t flags; /* 0 */
+    int64_t rows;   /* of this call; 0 = quant.rows */
+    int64_t x_ld;   /* elements from row to row of x; 0 = cols */
+    lb_ptr x, codes;
+    lb_ptr scales; /* f32 [rows] */
+    lb_ptr zeros;  /* s32 [rows]; base NULL where all are 0: symmetric schemes of signed types */
+    lb_ptr sums;   /* s32 [rows], sums of a row's codes; base NULL: not wanted */
+} lb_quantizer_args;
+#define LB_QUANTIZER_ARGS_INIT LB_STRUCT_INIT(lb_quantizer_args)
+
+/* UNSUPPORTED where the device has no such kernel. Immutable, as a plan; may be shared by threads.
+ */
+LB_API lb_status lb_quantizer_create(lb_context *context, const lb_quant *quant,
+                                     lb_quantizer **quantizer);
+LB_API void lb_quantizer_destroy(lb_quantizer *quantizer);
+/* Enqueues, as lb_run. */
+LB_API lb_status lb_quantizer_run(const lb_quantizer *quantizer, const lb_quantizer_args *args,
+                                  lb_stream stream);
+
 /* Weights by the methods that have names. x is f32; a unit is what one scale is for. */
 typedef enum lb_weight_method {
     LB_WEIGHTS_NEAREST = 0, /* lb_quantize_calibrate, lb_quantize; any type */
