@@ -146,10 +146,10 @@ static lb_status parse_type(const parser *ps, span s, int32_t *type)
 {
     *type = lb_type_parse(s.at, s.length);
     if (*type == LB_TYPE_NONE)
-        return bad_word(
-            ps, s,
-            "unknown type; there are s8 u8 s4 u4 s2 u2 t2 b1 f16 bf16 f32, for B c4 and c2, for D s32",
-            "s8 u8 s4 u4 s2 u2 t2 b1 f16 bf16 f32 s32 c4 c2");
+        return bad_word(ps, s,
+                        "unknown type; there are s8 u8 s4 u4 s2 u2 t2 b1 f16 bf16 f32, for B c4 "
+                        "and c2, for D s32",
+                        "s8 u8 s4 u4 s2 u2 t2 b1 f16 bf16 f32 s32 c4 c2");
     return LB_OK;
 }
 
@@ -189,10 +189,10 @@ static lb_status parse_attribute(const parser *ps, span s, lb_operand *o, bool *
             return bad(ps, s, "the operand has a batch stride already");
         LB_TRY(take_int(ps, s, 2, &o->batch_stride));
     } else {
-        return bad_word(
-            ps, s,
-            "unknown attribute; there are tensor token channel gINT z zt f16 bf16 ldINT bsINT tables",
-            "tensor token channel f16 bf16 f32 tables");
+        return bad_word(ps, s,
+                        "unknown attribute; there are tensor token channel gINT z zt f16 bf16 "
+                        "ldINT bsINT tables",
+                        "tensor token channel f16 bf16 f32 tables");
     }
     return LB_OK;
 }

@@ -244,7 +244,7 @@ Test(problem_line, bad_operands_are_named_with_their_column)
         {"s8*int4->f16 m1 n1 k1", "s32; did you mean 's4'?"},
         {"bf61*s4->f16 m1 n1 k1", "did you mean 'bf16'?"},
         {"S8*s4->f16 m1 n1 k1", "did you mean 's8'?"},
-        {"s8*s4.chanel->f16 m1 n1 k1", "bsINT; did you mean 'channel'?"},
+        {"s8*s4.chanel->f16 m1 n1 k1", "tables; did you mean 'channel'?"},
         {"s8*s4@col->f16 m1 n1 k1", "did you mean 'cols'?"},
         {"s8*s4->f16 m1 n1 k1 +slu", "did you mean '+silu'?"},
         {"s8*s4->f16 m1 n1 k1 +rleu", "did you mean '+relu'?"},

@@ -250,7 +250,7 @@ Test(select, explain_of_a_problem_that_no_row_accepts)
                      "s8|u8|s4|u4|s2|u2|t2|b1\n"
                      "  refused   sums_only                    A is f16, it takes s8\n"
                      "  elsewhere ref_any                      B is f16, it takes "
-                     "s8|u8|s4|u4|s2|u2|t2|b1\n"
+                     "s8|u8|s4|u4|s2|u2|t2|b1|c4|c2\n"
                      "  no kernel accepts this problem\n");
     cr_expect_str_eq(choose("f16*f16->f16 m1 n1 k1", NULL), "none");
     cr_expect_str_eq(lb_last_error(), "no kernel of made-up:0 accepts 'f16*f16->f16 m1 n1 k1'; "
@@ -305,7 +305,8 @@ static void lint_row(const lb_backend *b, const lb_kernel *row, size_t index)
                   !strchr(row->summary, '\n'),
               "%s: the summary is no line", name);
     cr_expect(row->a_types && !(row->a_types & ~(LB_T_INT | LB_T_FLOAT)), "%s: A types", name);
-    cr_expect(row->b_types && !(row->b_types & ~(LB_T_INT | LB_T_FLOAT)), "%s: B types", name);
+    cr_expect(row->b_types && !(row->b_types & ~(LB_T_INT | LB_T_FLOAT | LB_T_TABLE)),
+              "%s: B types", name);
     cr_expect(row->d_types && !(row->d_types & ~LB_T_OUT_ANY), "%s: D types", name);
     cr_expect(!(row->caps & ~LB_CAP_ALL), "%s: caps 0x%x has unknown bits", name, row->caps);
     cr_expect(!(row->flags & ~flags), "%s: flags 0x%x has unknown bits", name, row->flags);

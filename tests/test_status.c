@@ -94,7 +94,7 @@ Test(status, foreign_struct_sizes_are_named)
     lb_problem p = LB_PROBLEM_INIT;
     p.struct_size = 12;
     check_status(lb_problem_check(&p), LB_INVALID_ARGUMENT, "problem->struct_size is 12");
-    check_status(lb_problem_check(&p), LB_INVALID_ARGUMENT, "lb_problem has 232");
+    check_status(lb_problem_check(&p), LB_INVALID_ARGUMENT, "lb_problem has 240");
     check_status(lb_problem_check(NULL), LB_INVALID_ARGUMENT, "problem is NULL");
 }
 
