@@ -427,6 +427,29 @@ LB_API lb_status lb_plan_create(lb_context *context, const lb_problem *problem,
 LB_API void lb_plan_destroy(lb_plan *plan);
 LB_API lb_status lb_plan_get_info(const lb_plan *plan, lb_plan_info *info);
 
+/* What a plan would be, without making it. */
+typedef struct lb_prediction {
+    uint32_t struct_size;
+    int32_t status;   /* lb_status: OK, or why there is none; the fields below are then 0 */
+    int32_t measured; /* 1: seconds come from the tuning database; 0: from the row's model */
+    int32_t exact;    /* lb_problem_is_exact */
+    double seconds;   /* per run */
+    uint64_t weights_bytes, workspace_bytes;
+    uint64_t moved_bytes; /* A, weights and D, each once: what a run must move at least */
+    const char *kernel;   /* live as long as the library */
+    const char *layout;
+} lb_prediction;
+#define LB_PREDICTION_INIT LB_STRUCT_INIT(lb_prediction)
+
+/*
+ * For each of `count` problems (the same product in candidate formats, say) what a plan on this
+ * context would cost: the selection of lb_plan_create without building anything, so it is cheap
+ * enough for a search over layers and formats. predictions[0].struct_size must be set. A problem
+ * that is malformed or that no row accepts does not fail the call; its status says so.
+ */
+LB_API lb_status lb_predict(lb_context *context, const lb_problem *problems, size_t count,
+                            lb_prediction *predictions);
+
 /* ---- Weights --------------------------------------------------------------------------------- */
 
 /* Canonical weights in host memory, as problem.b describes them. */
