@@ -35,7 +35,12 @@ static const struct {
     unsigned outliers;
 } layers[LAYERS] = {{512, 512, 0}, {1024, 512, 2}, {512, 1024, 20}, {256, 512, 100}};
 
-static void make_weights(float *w, int64_t count, unsigned outliers, uint32_t seed)
+/* Of the layer at hand: its weights, and what a format makes of them. */
+#define MOST (1024 * 512)
+static float w[MOST], back[MOST], scales[MOST / 64];
+static unsigned char codes[MOST];
+
+static void make_weights(int64_t count, unsigned outliers, uint32_t seed)
 {
     for (int64_t i = 0; i < count; i++) {
         float sum = 0;
@@ -48,24 +53,16 @@ static void make_weights(float *w, int64_t count, unsigned outliers, uint32_t se
 }
 
 /* 10 log10 of signal over noise. */
-static int measure(const float *w, int layer, int format, double *decibel)
+static int measure(int layer, int format, double *decibel)
 {
     lb_quant q = LB_QUANT_INIT;
-    uint64_t bytes;
-    int64_t units, count = layers[layer].n * layers[layer].k;
+    int64_t count = layers[layer].n * layers[layer].k;
     double signal = 0, noise = 0;
     q.type = formats[format].type;
     q.granularity = formats[format].granularity;
     q.group = formats[format].group;
     q.rows = layers[layer].n;
     q.cols = layers[layer].k;
-    TRY(lb_quant_bytes(&q, &bytes));
-    TRY(lb_quant_count(&q, &units));
-    void *codes = malloc((size_t)bytes);
-    float *scales = malloc((size_t)units * sizeof *scales),
-          *back = malloc((size_t)count * sizeof *back);
-    if (!codes || !scales || !back)
-        return fprintf(stderr, "bit_search: no memory\n"), 2;
     TRY(lb_quantize_weights(&q, formats[format].method, w, codes, scales, NULL));
     TRY(lb_dequantize(&q, codes, scales, NULL, back));
     for (int64_t i = 0; i < count; i++) {
@@ -73,37 +70,33 @@ static int measure(const float *w, int layer, int format, double *decibel)
         noise += ((double)w[i] - (double)back[i]) * ((double)w[i] - (double)back[i]);
     }
     *decibel = 10 * log10(signal / noise);
-    free(codes);
-    free(scales);
-    free(back);
     return 0;
 }
 
 int main(int count, char **words)
 {
-    double budget = count > 1 ? atof(words[1]) : 0.7, quality[LAYERS][FORMATS], total = 0;
+    char *end = NULL;
+    double budget = count > 1 ? strtod(words[1], &end) : 0.7, quality[LAYERS][FORMATS], total = 0;
     lb_prediction cost[LAYERS][FORMATS] = {{LB_PREDICTION_INIT}};
     lb_context *context;
     int chosen[LAYERS];
+    if (end && (*end || end == words[1] || !(budget > 0)))
+        return fprintf(stderr, "bit_search: '%s' is no share of the time; try 0.7\n", words[1]), 2;
     TRY(lb_context_create(NULL, &context));
     for (int l = 0; l < LAYERS; l++) {
         lb_problem problems[FORMATS];
-        float *w = malloc((size_t)(layers[l].n * layers[l].k) * sizeof *w);
-        if (!w)
-            return fprintf(stderr, "bit_search: no memory\n"), 2;
-        make_weights(w, layers[l].n * layers[l].k, layers[l].outliers, 1 + (uint32_t)l);
+        make_weights(layers[l].n * layers[l].k, layers[l].outliers, 1 + (uint32_t)l);
         chosen[l] = 0;
         for (int f = 0; f < FORMATS; f++) {
             char line[96];
             snprintf(line, sizeof line, "%s m%d n%lld k%lld", formats[f].line, TOKENS,
                      (long long)layers[l].n, (long long)layers[l].k);
             TRY(lb_problem_parse(line, &problems[f]));
-            if (measure(w, l, f, &quality[l][f]))
+            if (measure(l, f, &quality[l][f]))
                 return 2;
             if (quality[l][f] > quality[l][chosen[l]])
                 chosen[l] = f;
         }
-        free(w);
         cost[l][0].struct_size = sizeof cost[l][0];
         TRY(lb_predict(context, problems, FORMATS, cost[l]));
         for (int f = 0; f < FORMATS; f++) {

@@ -42,8 +42,8 @@ static uint32_t random_word(uint32_t *state) /* xorshift32 (G. Marsaglia, 2003) 
 
 /* One layer's product. All arrays are in host memory; each layer begins where the one before ended.
  */
-static int run_layer(lb_context *context, const layer *l, uint32_t seed, const void *in,
-                     const void *first, void *out)
+static int run_layer(lb_context *context, const layer *l, uint32_t seed, void *in, void *first,
+                     void *out)
 {
     lb_problem problem;
     lb_sizes sizes = LB_SIZES_INIT;
@@ -73,10 +73,10 @@ static int run_layer(lb_context *context, const layer *l, uint32_t seed, const v
         plan, &(lb_weights_source){.struct_size = sizeof(lb_weights_source), .codes = codes},
         &weights));
     args.weights = weights;
-    args.a.base = (void *)(uintptr_t)in;
+    args.a.base = in;
     args.a_zero.base = &a_zero;
     args.bias.base = bias;
-    args.residual.base = l->adds_first ? (void *)(uintptr_t)first : NULL;
+    args.residual.base = l->adds_first ? first : NULL;
     args.residual_scale.base = &residual_scale;
     args.residual_zero.base = &residual_zero;
     args.d_scale.base = &scale;
@@ -89,17 +89,15 @@ static int run_layer(lb_context *context, const layer *l, uint32_t seed, const v
 }
 
 /* The whole network; `outputs` keeps what every layer gave. */
-static int run_network(const char *device, const unsigned char *features,
-                       unsigned char *outputs[LAYERS])
+static int run_network(const char *device, unsigned char *features, unsigned char *outputs[LAYERS])
 {
     lb_context *context;
     lb_context_desc desc = LB_CONTEXT_DESC_INIT;
     desc.device = device;
     TRY(lb_context_create(&desc, &context));
     for (int i = 0; i < LAYERS; i++) {
-        const void *in = i ? (const void *)outputs[i - 1] : features;
-        int status =
-            run_layer(context, &network[i], 1000 + (uint32_t)i, in, outputs[0], outputs[i]);
+        int status = run_layer(context, &network[i], 1000 + (uint32_t)i,
+                               i ? outputs[i - 1] : features, outputs[0], outputs[i]);
         if (status)
             return status;
     }
