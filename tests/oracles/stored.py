@@ -43,7 +43,7 @@ class Problem(c.Structure):
                 ("k", c.c_int64), ("batch", c.c_int64), ("a", Operand), ("b", Operand), ("d", Operand),
                 ("residual", Operand), ("bias", c.c_int32), ("activation", c.c_int32), ("clamp", c.c_int32),
                 ("clamp_min", c.c_float), ("clamp_max", c.c_float), ("rounding", c.c_int32), ("act_three", c.c_int32),
-                ("act_shift", c.c_int32)]
+                ("act_shift", c.c_int32), ("b_table", c.c_int32), ("reserved", c.c_int32)]
 
 
 class Ptr(c.Structure):
