@@ -39,8 +39,8 @@ list(TRANSFORM flags--static--libs REPLACE "^-llowbit$" "-l:liblowbit.a")
 
 foreach(source IN LISTS sources)
     cmake_path(GET source STEM name)
-    run(${CC} ${flags--cflags} ${source} -o ${SCRATCH}/${name}_pc ${flags--libs} -Wl,-rpath,${prefix}/${LIBDIR})
-    run(${CC} ${flags--cflags} ${source} -o ${SCRATCH}/${name}_pc_static ${flags--static--libs})
+    run(${CC} ${flags--cflags} ${source} -o ${SCRATCH}/${name}_pc ${flags--libs} -lm -Wl,-rpath,${prefix}/${LIBDIR})
+    run(${CC} ${flags--cflags} ${source} -o ${SCRATCH}/${name}_pc_static ${flags--static--libs} -lm)
 
     unset(first)
     foreach(program consumer/${name}_lowbit consumer/${name}_static ${name}_pc ${name}_pc_static)
