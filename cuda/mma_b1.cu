@@ -43,12 +43,7 @@ template <int BM, int BN, int WM, int WN, int STAGES> struct product {
     {
         uint32_t a[MI][4], b[NI][2];
         const uint32_t all[2] = {0xffffffffu, 0xffffffffu};
-#pragma unroll
-        for (int mi = 0; mi < MI; mi++)
-            lb_load_a(a[mi], a_tile, row + 16 * mi, step);
-#pragma unroll
-        for (int ni = 0; ni < NI; ni += 2)
-            lb_load_b(b[ni], b[ni + 1], w_tile, column + 8 * ni, step);
+        lb_load_step(a, b, a_tile, w_tile, row, column, step);
 #pragma unroll
         for (int mi = 0; mi < MI; mi++) {
 #pragma unroll

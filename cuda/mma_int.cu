@@ -73,12 +73,7 @@ struct product {
                             int step, bool sums)
     {
         uint32_t a[MI][4], b[NI][2];
-#pragma unroll
-        for (int mi = 0; mi < MI; mi++)
-            lb_load_a(a[mi], a_tile, row + 16 * mi, step);
-#pragma unroll
-        for (int ni = 0; ni < NI; ni += 2)
-            lb_load_b(b[ni], b[ni + 1], w_tile, column + 8 * ni, step);
+        lb_load_step(a, b, a_tile, w_tile, row, column, step);
 #pragma unroll
         for (int mi = 0; mi < MI; mi++)
 #pragma unroll
@@ -108,18 +103,18 @@ struct product {
 
         auto a_tile = [&](int s) { return lb_shared() + s % STAGES * STAGE; };
         auto w_tile = [&](int s) { return lb_shared() + s % STAGES * STAGE + BM * LB_ROW_BYTES; };
-        auto begin = [&](int s) { /* what is copied, and what comes through registers */
-                                  if (s < steps) {
-                                      if (rows.direct)
-                                          lb_copy_rows<BM, THREADS>(a_tile(s), rows, s * BK);
-                                      else
-                                          lb_fetch_rows(a_way, rows, s * BK);
-                                      if constexpr (W8)
-                                          lb_copy_blocks<BN, THREADS>(w_tile(s), blocks, s);
-                                      else
-                                          lb_fetch_blocks(w_way, blocks, s);
-                                  }
-                                  lb_copy_commit();
+        auto begin = [&](int s) {
+            if (s < steps) {
+                if (rows.direct)
+                    lb_copy_rows<BM, THREADS>(a_tile(s), rows, s * BK);
+                else
+                    lb_fetch_rows(a_way, rows, s * BK);
+                if constexpr (W8)
+                    lb_copy_blocks<BN, THREADS>(w_tile(s), blocks, s);
+                else
+                    lb_fetch_blocks(w_way, blocks, s);
+            }
+            lb_copy_commit();
         };
         auto end = [&](int s) {
             if (s >= steps)

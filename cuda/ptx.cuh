@@ -37,16 +37,6 @@ LB_ASM uint16_t lb_f32_to_f16(float value)
     return bits;
 }
 
-/* Two integers of at most 11 bits as f16, low first: exact. */
-LB_ASM uint32_t lb_int2_to_f16x2(int low, int high)
-{
-    uint32_t both;
-    asm("{ .reg .b16 l, h; cvt.rn.f16.s32 l, %1; cvt.rn.f16.s32 h, %2; mov.b32 %0, {l, h}; }"
-        : "=r"(both)
-        : "r"(low), "r"(high));
-    return both;
-}
-
 /* a - b, both f16 pairs. */
 LB_ASM uint32_t lb_sub_f16x2(uint32_t a, uint32_t b)
 {
@@ -59,21 +49,6 @@ LB_ASM uint32_t lb_sub_f16x2(uint32_t a, uint32_t b)
 LB_ASM uint32_t lb_bytes(uint32_t a, uint32_t b, uint32_t pick)
 {
     return __byte_perm(a, b, pick);
-}
-
-/* Four products of bytes, signed, added to c. */
-LB_ASM int lb_dp4a(uint32_t a, uint32_t b, int c)
-{
-    int d;
-    asm("dp4a.s32.s32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
-    return d;
-}
-/* a's bytes unsigned. */
-LB_ASM int lb_dp4a_us(uint32_t a, uint32_t b, int c)
-{
-    int d;
-    asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
-    return d;
 }
 
 /* ---- Shared memory --------------------------------------------------------------------------- */
@@ -188,32 +163,6 @@ LB_ASM void lb_mma_s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2
         LB_MMA_8_FOUR("m8n8k16", "", "s8", "u8");
     } else {
         LB_MMA_8_FOUR("m8n8k16", "", "s8", "s8");
-    }
-#endif
-}
-
-/* 4-bit integers, 64 of k. Native up to sm_89; emulated by the compiler from sm_90 on. */
-template <bool A_U, bool B_U>
-LB_ASM void lb_mma_s4(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
-{
-#if LB_SM >= 800
-    if constexpr (A_U && B_U)
-        LB_MMA_S32("m16n8k64", "u4", "u4");
-    else if constexpr (A_U)
-        LB_MMA_S32("m16n8k64", "u4", "s4");
-    else if constexpr (B_U)
-        LB_MMA_S32("m16n8k64", "s4", "u4");
-    else
-        LB_MMA_S32("m16n8k64", "s4", "s4");
-#else
-    if constexpr (A_U && B_U) {
-        LB_MMA_8_FOUR("m8n8k32", "", "u4", "u4");
-    } else if constexpr (A_U) {
-        LB_MMA_8_FOUR("m8n8k32", "", "u4", "s4");
-    } else if constexpr (B_U) {
-        LB_MMA_8_FOUR("m8n8k32", "", "s4", "u4");
-    } else {
-        LB_MMA_8_FOUR("m8n8k32", "", "s4", "s4");
     }
 #endif
 }

@@ -290,6 +290,19 @@ LB_DEVICE void lb_load_b(uint32_t (&b0)[2], uint32_t (&b1)[2], const uint8_t *ti
     b1[0] = d[2], b1[1] = d[3];
 }
 
+/* One step of a warp's rows and columns. */
+template <int MI, int NI>
+LB_DEVICE void lb_load_step(uint32_t (&a)[MI][4], uint32_t (&b)[NI][2], const uint8_t *a_tile,
+                            const uint8_t *w_tile, int row, int column, int step)
+{
+#pragma unroll
+    for (int mi = 0; mi < MI; mi++)
+        lb_load_a(a[mi], a_tile, row + 16 * mi, step);
+#pragma unroll
+    for (int ni = 0; ni < NI; ni += 2)
+        lb_load_b(b[ni], b[ni + 1], w_tile, column + 8 * ni, step);
+}
+
 /* ---- To the epilogue ------------------------------------------------------------------------- */
 /*
  * A warp puts all its fragments into shared memory, a slab of its own, and takes from there 8

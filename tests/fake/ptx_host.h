@@ -22,10 +22,6 @@ inline uint16_t lb_f32_to_f16(float value)
 {
     return lb_f16_from_f32(value);
 }
-inline uint32_t lb_int2_to_f16x2(int low, int high)
-{
-    return lb_f16_from_f32((float)low) | (uint32_t)lb_f16_from_f32((float)high) << 16;
-}
 inline uint32_t lb_sub_f16x2(uint32_t a, uint32_t b)
 {
     uint32_t d = 0;
@@ -42,18 +38,6 @@ inline uint32_t lb_bytes(uint32_t a, uint32_t b, uint32_t pick)
     for (int i = 0; i < 4; i++)
         d |= (uint32_t)(both >> (8 * (pick >> (4 * i) & 7)) & 0xff) << (8 * i);
     return d;
-}
-inline int lb_dp4a(uint32_t a, uint32_t b, int c)
-{
-    for (int i = 0; i < 32; i += 8)
-        c += (int8_t)(a >> i) * (int8_t)(b >> i);
-    return c;
-}
-inline int lb_dp4a_us(uint32_t a, uint32_t b, int c)
-{
-    for (int i = 0; i < 32; i += 8)
-        c += (uint8_t)(a >> i) * (int8_t)(b >> i);
-    return c;
 }
 
 /* ---- Shared memory --------------------------------------------------------------------------- */
@@ -167,18 +151,6 @@ inline void lb_mma_s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2
         unsigned s = (unsigned)sum;
         for (int i = 0; i < 32; i++)
             s += (unsigned)((A_U ? x[i] : (int8_t)x[i]) * (B_U ? y[i] : (int8_t)y[i]));
-        return (int)s;
-    });
-}
-template <bool A_U, bool B_U>
-inline void lb_mma_s4(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
-{
-    ptx_product("mma", d, a, b, [](const uint8_t *x, const uint8_t *y, int sum) {
-        unsigned s = (unsigned)sum;
-        for (int i = 0; i < 64; i++) {
-            int p = x[i / 2] >> (i % 2 * 4) & 15, q = y[i / 2] >> (i % 2 * 4) & 15;
-            s += (unsigned)((A_U ? p : (p ^ 8) - 8) * (B_U ? q : (q ^ 8) - 8));
-        }
         return (int)s;
     });
 }
