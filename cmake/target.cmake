@@ -15,7 +15,8 @@ function(lowbit_defaults target)
         $<$<AND:$<BOOL:${LOWBIT_WERROR}>,$<COMPILE_LANGUAGE:C,CXX>>:-Werror>)
     if(LOWBIT_SANITIZE)
         target_compile_options(${target} PRIVATE
-            $<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${LOWBIT_SANITIZE} -fno-omit-frame-pointer>)
+            $<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${LOWBIT_SANITIZE} -fno-sanitize-recover=all
+            -fno-omit-frame-pointer>)
         target_link_options(${target} PRIVATE -fsanitize=${LOWBIT_SANITIZE})
     endif()
 endfunction()

@@ -109,6 +109,10 @@ static lb_status check_numbers(const lb_stored *w, const lb_format *format)
         return lb_fail(LB_INVALID_ARGUMENT,
                        "%s: group -1; the format has no scale for the whole tensor, use 0 (a row)",
                        format->name);
+    if (w->group > MOST_DIM)
+        return lb_fail(LB_INVALID_ARGUMENT,
+                       "%s: group %" PRId64 "; at most %" PRId64 ", and 0 is a whole row",
+                       format->name, w->group, MOST_DIM);
     if (w->group < -1 || (format->group && w->group && w->group != format->group))
         return lb_fail(LB_INVALID_ARGUMENT, "%s: group %" PRId64 "; %s", format->name, w->group,
                        format->group ? "the format has its own: use 0"

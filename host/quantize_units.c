@@ -36,7 +36,8 @@ static lb_status check_kind(const lb_quant *q)
 
 static lb_status check_shape(const lb_quant *q)
 {
-    if (q->rows < 0 || q->cols < 0 || (q->rows && q->cols > MAX_ELEMENTS / q->rows))
+    if (q->rows < 0 || q->cols < 0 || q->rows > MAX_ELEMENTS || q->cols > MAX_ELEMENTS ||
+        (q->rows && q->cols > MAX_ELEMENTS / q->rows))
         REFUSE("quantising: %" PRId64 " x %" PRId64 " elements; 0 to 2^48 work", q->rows, q->cols);
     bool known = q->granularity == LB_PER_TENSOR || q->granularity == LB_PER_TOKEN ||
                  q->granularity == LB_PER_CHANNEL || q->granularity == LB_PER_GROUP ||

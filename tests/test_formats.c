@@ -212,6 +212,12 @@ Test(formats, bad_descriptions_are_refused_with_a_sentence)
     w.n = -1;
     check_status(lb_stored_sizes(&w), LB_INVALID_ARGUMENT, "n -1");
     w = (lb_stored)LB_STORED_INIT;
+    w.format = "canon", w.n = 1, w.k = 84, w.bits = 4; /* found by fuzzing: no groups at all */
+    for (w.group = INT64_MAX; w.group > INT64_MAX - 100; w.group--)
+        check_status(lb_stored_sizes(&w), LB_INVALID_ARGUMENT, "at most 2147418112");
+    w.group = 2147418112;
+    check_ok(lb_stored_sizes(&w));
+    w = (lb_stored)LB_STORED_INIT;
     w.format = "i2_s", w.n = 4, w.k = 128;
     uint8_t bytes[4 * 128 / 4 + 32] = {0};
     w.part[LB_PART_CODES].data = bytes;
