@@ -137,8 +137,9 @@ static lb_status map_codes(const lb_fit *fit, const group *g, const bool *used, 
             map[c] = (uint8_t)at;
             continue;
         }
-        if (value != rintf(value))
-            REFUSE("group %" PRId64 ": %g times the scale is no integer", g->index, (double)value);
+        if (!(fabsf(value) < 0x1p24f) || value != rintf(value))
+            REFUSE("group %" PRId64 ": %g times the scale is no integer below 2^24", g->index,
+                   (double)value);
         low = (int)value < low ? (int)value : low;
         high = (int)value > high ? (int)value : high;
     }

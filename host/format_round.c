@@ -23,7 +23,7 @@ static int nearest(const lb_form *to, float scale, float offset, int zero, float
         return best;
     }
     double code = rint(unit) + zero;
-    return code < 0 ? 0 : code > to->levels - 1 ? to->levels - 1 : (int)code;
+    return !(code > 0) ? 0 : code > to->levels - 1 ? to->levels - 1 : (int)code; /* NaN: 0 */
 }
 
 static float value_of(const lb_form *to, float scale, float offset, int zero, int code)
@@ -123,7 +123,9 @@ void lb_fit_round(const lb_fit *fit, const float *v, const lb_params *out, uint8
         } else if (to->has_zeros) {
             out->scale[j] = lb_scale_round(to, span * (float)to->divisor);
             float zero = span > 0 ? rintf(-low / span) : 0;
-            out->zero[j] = (int16_t)(zero > (float)(to->levels - 1) ? to->levels - 1 : (int)zero);
+            out->zero[j] = (int16_t)(zero > (float)(to->levels - 1) ? to->levels - 1
+                                     : zero > 0                     ? (int)zero
+                                                                    : 0);
         } else {
             out->scale[j] = symmetric_scale(to, v, r);
         }

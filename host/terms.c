@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stored matrices as sums of B operands that every kernel knows, and their weights. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "panels.h"
@@ -36,8 +37,9 @@ static lb_status code_type(const lb_matrix *m, int32_t *type)
     if (f->levels_table) {
         low = high = 0;
         for (int c = 0; c < f->levels; c++) {
-            int value = (int)f->table[c];
-            if ((float)value != f->table[c])
+            bool whole = fabsf(f->table[c]) < 0x1p24f && rintf(f->table[c]) == f->table[c];
+            int value = whole ? (int)f->table[c] : 0;
+            if (!whole)
                 return lb_fail(
                     LB_UNSUPPORTED,
                     "%s: its table has %g, no integer; lb_repack with lossy into another "
