@@ -76,7 +76,8 @@ void lb_cuda_modules_unload(lb_cuda_context *c);
 #define LB_CUDA_PASSES 3
 
 /* One launch of ceil(m / tile_m) * ceil(n / tile_n) * batch blocks in grid.x, n's tiles fastest
-   (common.cuh, lb_tile_of); a tile of 0: the whole extent. */
+   (common.cuh, lb_tile_of); a tile of 0: the whole extent. Of persistent rows at most one block for
+   each multiprocessor is launched, and makes one tile after the other. */
 typedef struct lb_cuda_pass {
     const char *entry;
     int tile_m, tile_n;
@@ -87,6 +88,7 @@ typedef struct lb_cuda_pass {
 typedef struct lb_cuda_row {
     const char *image; /* "gemm_any.fatbin" */
     lb_cuda_pass passes[LB_CUDA_PASSES];
+    bool persistent;
     double rate; /* giga-operations per second and multiprocessor; for the cost */
     /* Appended to every entry's name: the variant that the problem needs. NULL = none. */
     void (*variant)(const lb_problem *p, char *suffix, size_t capacity);

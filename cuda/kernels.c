@@ -93,6 +93,18 @@ static void variant_float(const lb_problem *p, char *suffix, size_t capacity)
 #define FAMILY_mma_bf16(tile_m, tile_n, threads, shared)                                           \
     FAMILY_mma_float(bf16, tile_m, tile_n, threads, shared)
 
+/* Of wgmma_int.cu: "a" for A of u8, W's sign and bits, "g" for scales along k. */
+static void variant_wgmma(const lb_problem *p, char *suffix, size_t capacity)
+{
+    snprintf(suffix, capacity, "_%s%c%d%s", p->a.type == LB_TYPE_U8 ? "a" : "",
+             p->b.type == LB_TYPE_U8 ? 'u' : 's', lb_type_bits(p->b.type),
+             lb_problem_groups(p) > 1 ? "g" : "");
+}
+
+#define FAMILY_wgmma_int(tile_m, tile_n, threads, shared)                                          \
+    .image = "wgmma_int.fatbin", .variant = variant_wgmma, .persistent = true,                     \
+    .passes = {{"wgmma_int_" #tile_m, tile_m, tile_n, threads, shared}}
+
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
 const lb_kernel lb_cuda_rows[] = {

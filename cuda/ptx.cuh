@@ -210,4 +210,176 @@ LB_ASM void lb_mma_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b
 #undef LB_MMA_F32
 }
 
+/* ---- Warpgroups (sm_90a) --------------------------------------------------------------------- */
+/*
+ * Four warps multiply together, asynchronously: 64 x N of D from A in registers, whose fragment is
+ * that of mma (rows 16 (warp % 4) + ..), and B in shared memory, N rows of 128 bytes of k whose
+ * chunks of 16 bytes are permuted by row % 8. Thread 4 g + c of a warp holds of its 16 rows
+ *   D  d[4 j], d[4 j + 1] row g, columns 8 j + 2 c, + 1; d[4 j + 2], d[4 j + 3] row g + 8
+ * Neither d nor a may be touched from the product on until its group has been waited for.
+ */
+
+/* Where chunk `chunk` of row `row` of such a tile lies; tiles are aligned to 1024 bytes. */
+LB_ASM constexpr int lb_swizzle128(int row, int chunk)
+{
+    return row * 128 + ((chunk ^ row) & 7) * 16;
+}
+
+/* A tile as products take it; each 32 bytes of k further on add 2. */
+LB_ASM uint64_t lb_tile_descriptor(const uint8_t *tile)
+{
+    return (uint64_t)(lb_shared_address(tile) >> 4) | UINT64_C(1) << 16 | UINT64_C(64) << 32 |
+           UINT64_C(1) << 62;
+}
+
+LB_ASM void lb_wgmma_fence(void)
+{
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+LB_ASM void lb_wgmma_commit(void)
+{
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+template <int pending> LB_ASM void lb_wgmma_wait(void)
+{
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory");
+}
+
+#define LB_NAMES(tens)                                                                             \
+    "%" #tens "0, %" #tens "1, %" #tens "2, %" #tens "3, %" #tens "4, %" #tens "5, %" #tens        \
+    "6, %" #tens "7, %" #tens "8, %" #tens "9"
+#define LB_NAMES_16 "%0, %1, %2, %3, %4, %5, %6, %7"
+#define LB_NAMES_64 LB_NAMES() ", " LB_NAMES(1) ", " LB_NAMES(2) ", %30, %31"
+#define LB_NAMES_128                                                                               \
+    LB_NAMES()                                                                                     \
+    ", " LB_NAMES(1) ", " LB_NAMES(2) ", " LB_NAMES(3) ", " LB_NAMES(4) ", " LB_NAMES(             \
+        5) ", %60, %61, %62, %63"
+#define LB_NAMES_256                                                                               \
+    LB_NAMES()                                                                                     \
+    ", " LB_NAMES(1) ", " LB_NAMES(2) ", " LB_NAMES(3) ", " LB_NAMES(4) ", " LB_NAMES(             \
+        5) ", " LB_NAMES(6) ", " LB_NAMES(7) ", " LB_NAMES(8) ", " LB_NAMES(9) ", " LB_NAMES(10) ", " LB_NAMES(11) ", %120, %121, %122, %123, %124, %125, %126, %127"
+#define LB_OUT_8(c, i)                                                                             \
+    "+" c(d[i]), "+" c(d[i + 1]), "+" c(d[i + 2]), "+" c(d[i + 3]), "+" c(d[i + 4]),               \
+        "+" c(d[i + 5]), "+" c(d[i + 6]), "+" c(d[i + 7])
+#define LB_OUT_16(c) LB_OUT_8(c, 0)
+#define LB_OUT_64(c) LB_OUT_8(c, 0), LB_OUT_8(c, 8), LB_OUT_8(c, 16), LB_OUT_8(c, 24)
+#define LB_OUT_128(c)                                                                              \
+    LB_OUT_64(c), LB_OUT_8(c, 32), LB_OUT_8(c, 40), LB_OUT_8(c, 48), LB_OUT_8(c, 56)
+#define LB_OUT_256(c)                                                                              \
+    LB_OUT_128(c), LB_OUT_8(c, 64), LB_OUT_8(c, 72), LB_OUT_8(c, 80), LB_OUT_8(c, 88),             \
+        LB_OUT_8(c, 96), LB_OUT_8(c, 104), LB_OUT_8(c, 112), LB_OUT_8(c, 120)
+
+/* Operands behind D: four of A, the tile, and whether D's old value counts. */
+#define LB_WGMMA(n, kind, register, more, a0, a1, a2, a3, b, p)                                    \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #p ", 0;\n"                                  \
+                 "wgmma.mma_async.sync.aligned.m64n" #n kind " {" LB_NAMES_##n                     \
+                 "}, {%" #a0 ", %" #a1 ", %" #a2 ", %" #a3 "}, %" #b ", p" more ";\n}"             \
+                 : LB_OUT_##n(register)                                                            \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile), "r"((int)add)            \
+                 : "memory")
+#define LB_WGMMA_16(...) LB_WGMMA(16, __VA_ARGS__, 8, 9, 10, 11, 12, 13)
+#define LB_WGMMA_64(...) LB_WGMMA(64, __VA_ARGS__, 32, 33, 34, 35, 36, 37)
+#define LB_WGMMA_128(...) LB_WGMMA(128, __VA_ARGS__, 64, 65, 66, 67, 68, 69)
+#define LB_WGMMA_256(...) LB_WGMMA(256, __VA_ARGS__, 128, 129, 130, 131, 132, 133)
+#define LB_WGMMA_ANY(...)                                                                          \
+    if constexpr (N == 16) {                                                                       \
+        LB_WGMMA_16(__VA_ARGS__);                                                                  \
+    } else if constexpr (N == 64) {                                                                \
+        LB_WGMMA_64(__VA_ARGS__);                                                                  \
+    } else if constexpr (N == 128) {                                                               \
+        LB_WGMMA_128(__VA_ARGS__);                                                                 \
+    } else {                                                                                       \
+        static_assert(N == 256, "16, 64, 128 or 256 columns");                                     \
+        LB_WGMMA_256(__VA_ARGS__);                                                                 \
+    }
+
+/* 8-bit integers, 32 of k; A_U and B_U: unsigned; add: to d, whose old value else does not count.
+ */
+template <int N, bool A_U, bool B_U>
+LB_ASM void lb_wgmma_s8(int (&d)[N / 2], const uint32_t (&a)[4], uint64_t tile, bool add)
+{
+    if constexpr (A_U && B_U) {
+        LB_WGMMA_ANY("k32.s32.u8.u8", "r", "")
+    } else if constexpr (A_U) {
+        LB_WGMMA_ANY("k32.s32.u8.s8", "r", "")
+    } else if constexpr (B_U) {
+        LB_WGMMA_ANY("k32.s32.s8.u8", "r", "")
+    } else {
+        LB_WGMMA_ANY("k32.s32.s8.s8", "r", "")
+    }
+}
+
+/* f16 or bf16, 16 of k, sums in f32. */
+template <int N, bool BF16>
+LB_ASM void lb_wgmma_f16(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t tile, bool add)
+{
+    if constexpr (BF16) {
+        LB_WGMMA_ANY("k16.f32.bf16.bf16", "f", ", 1, 1, 0")
+    } else {
+        LB_WGMMA_ANY("k16.f32.f16.f16", "f", ", 1, 1, 0")
+    }
+}
+
+/* Registers of the threads of this warpgroup from here on. */
+template <int count> LB_ASM void lb_registers_less(void)
+{
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(count));
+}
+template <int count> LB_ASM void lb_registers_more(void)
+{
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count));
+}
+
+/* ---- Barriers in shared memory (sm_90) ------------------------------------------------------- */
+/*
+ * A phase ends when `count` arrivals have come, and all bytes that were announced. Phases are
+ * counted from 0; waiting for parity 1 of a fresh barrier returns at once.
+ */
+
+LB_ASM void lb_barrier_init(uint64_t *barrier, int count)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(lb_shared_address(barrier)),
+                 "r"(count)
+                 : "memory");
+}
+/* Of the thread that initialised them, before the block's other threads are told. */
+LB_ASM void lb_barrier_init_done(void)
+{
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+LB_ASM void lb_barrier_arrive(uint64_t *barrier)
+{
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(lb_shared_address(barrier))
+                 : "memory");
+}
+/* Arrives, and announces bytes of copies. */
+LB_ASM void lb_barrier_expect(uint64_t *barrier, uint32_t bytes)
+{
+    asm volatile(
+        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(lb_shared_address(barrier)),
+        "r"(bytes)
+        : "memory");
+}
+LB_ASM void lb_barrier_wait(uint64_t *barrier, uint32_t parity)
+{
+    asm volatile("{\n.reg .pred p;\nagain:\n"
+                 "mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n@p bra done;\nbra "
+                 "again;\ndone:\n}" ::"r"(lb_shared_address(barrier)),
+                 "r"(parity)
+                 : "memory");
+}
+/* A multiple of 16 bytes, both ends aligned to 16, which count towards the barrier's phase. */
+LB_ASM void lb_copy_bulk(uint8_t *to, const uint8_t *from, uint32_t bytes, uint64_t *barrier)
+{
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], "
+                 "%2, [%3];" ::"r"(lb_shared_address(to)),
+                 "l"(from), "r"(bytes), "r"(lb_shared_address(barrier))
+                 : "memory");
+}
+/* This thread's writes to shared memory, for those that read it asynchronously (wgmma's tiles). */
+LB_ASM void lb_fence_async(void)
+{
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 #endif

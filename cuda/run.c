@@ -149,9 +149,12 @@ static lb_status launch(const lb_plan *plan, void **parameters, const lb_kargs *
     const lb_cuda_context *c = lb_cuda_of(plan->context);
     const plan_impl *impl = plan->impl;
     const lb_cuda_row *row = plan->row->impl;
+    uint64_t units = (uint64_t)plan->context->device.info.compute_units;
     for (int i = 0; i < plan->launches; i++) {
         const lb_cuda_pass *pass = &row->passes[i];
         uint64_t blocks = lb_cuda_blocks(pass, kargs->m, kargs->n, kargs->batch);
+        if (row->persistent && blocks > units)
+            blocks = units;
         CUresult result = c->cu->cuLaunchKernel(
             impl->functions[i], (unsigned)blocks, 1, 1, (unsigned)pass->threads, 1, 1,
             (unsigned)pass->shared_bytes, stream, parameters, NULL);

@@ -74,4 +74,18 @@ LB_BIT_FUNCTION(block16x512)
     return lb_block16_bit(n, k, k_pad, bits, 512);
 }
 
+/* Blocks of 64 columns x 128 of k, as the 128 threads of a warpgroup take them: each has 64 codes,
+ * 16 registers of four that lie apart in bytes; the 8 / bits registers of one word above each
+ * other; up to four words side by side. */
+LB_BIT_FUNCTION(frag64x128)
+{
+    (void)n_pad;
+    uint64_t fields = 8 / bits, side = bits < 2 ? 2 : 4;
+    uint64_t thread = n % 64 / 16 * 32 + n % 8 * 4 + k % 16 / 4;
+    uint64_t field = k % 128 / 32 * 4 + k % 32 / 16 * 2 + n % 16 / 8, word = field / fields;
+    uint64_t block = n / 64 * (k_pad / 128) + k / 128;
+    return block * 8192 * bits + ((word / side * 128 + thread) * side + word % side) * 32 +
+           k % 4 * 8 + field % fields * bits;
+}
+
 #endif

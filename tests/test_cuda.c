@@ -536,7 +536,10 @@ static size_t computes(lb_context *context, const char *line, const char *row, i
 
 ParameterizedTest(computation *x, kernels, compute_what_the_reference_says)
 {
-    fake_cuda *f = install(x->backwards ? "sm=80 backwards=1" : "sm=90");
+    bool hopper = strstr(lb_cuda_rows[x->row].needs, "sm90a");
+    fake_cuda *f = install(!x->backwards ? "sm=90"
+                           : hopper      ? "sm=90 units=1 backwards=1"
+                                         : "sm=80 backwards=1");
     lb_context *context = open_context("cuda");
     qb_lines lines = {0};
     size_t computed = 0;

@@ -181,7 +181,7 @@ static CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice device)
     CALL(is_device(device), CUDA_ERROR_INVALID_VALUE);
     switch (attribute) {
     case CU_DEVICE_ATTRIBUTE_CLOCK_RATE: *value = 1500000; break;
-    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = 100; break;
+    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *value = number("units", 100); break;
     case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE: *value = 1 << 25; break;
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *value = number("sm", 90) / 10; break;
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *value = number("sm", 90) % 10; break;

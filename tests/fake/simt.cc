@@ -85,6 +85,17 @@ char why[256];
 bool failed;
 meeting warps[most_threads / 32], warpgroups[most_threads / 128], barriers[16];
 char *stacks;
+std::map<uint32_t, barrier_state> mbarriers;
+
+/* A phase ends: the next begins. */
+void settle(barrier_state &b)
+{
+    if (b.missing > 0 || b.bytes != 0)
+        return;
+    b.missing = b.count;
+    b.phase++;
+    idle = 0;
+}
 
 unsigned place(const thread *t)
 {
@@ -145,6 +156,7 @@ void run_block()
     std::memset(warps, 0, sizeof warps);
     std::memset(warpgroups, 0, sizeof warpgroups);
     std::memset(barriers, 0, sizeof barriers);
+    mbarriers.clear();
     for (unsigned i = 0; i < count; i++)
         prepare(i);
     living = count;
@@ -209,6 +221,32 @@ void barrier(unsigned id, unsigned expected)
     if (id >= 16 || expected == 0 || expected % 32 || expected > count)
         fault("bar.sync %u, %u in a block of %u threads", id, expected, count);
     meet("bar.sync", barriers[id], expected, [] {});
+}
+
+barrier_state &barrier_at(uint32_t offset)
+{
+    return mbarriers[offset];
+}
+
+void arrive(barrier_state &b, int arrivals, int64_t bytes)
+{
+    if (b.count == 0 || arrivals > b.missing)
+        fault("mbarrier: %d arrivals, %d are missing of %d", arrivals, b.missing, b.count);
+    b.bytes += bytes;
+    b.missing -= arrivals;
+    settle(b);
+}
+
+void land(barrier_state &b)
+{
+    std::vector<copy> copies;
+    copies.swap(b.copies);
+    for (const copy &c : copies) {
+        std::memcpy(c.to, c.from, c.bytes);
+        b.bytes -= c.bytes;
+    }
+    if (!copies.empty())
+        settle(b);
 }
 
 uint32_t shared_offset(const void *at)

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <vector>
 
 namespace simt
@@ -33,6 +34,9 @@ struct thread {
     std::vector<std::vector<copy>>
         copies;     /* cp.async: committed groups, oldest first, and an open one */
     void *operands; /* of the collective instruction it waits in */
+    std::vector<std::vector<std::function<void()>>> products; /* wgmma: as copies */
+    std::map<void *, std::vector<uint32_t>> unfinished;       /* their sums, by registers */
+    std::map<void *, int> pending;                            /* products that add to them */
 };
 
 extern thread *now;
@@ -59,6 +63,17 @@ void together(const char *what, unsigned count, void *operands,
 
 /* bar.sync id, count. */
 void barrier(unsigned id, unsigned count);
+
+/* mbarrier: its copies are made when somebody looks whether they are. */
+struct barrier_state {
+    int count, missing; /* arrivals: of a phase, still to come */
+    int64_t bytes;      /* announced and not yet there */
+    unsigned phase;
+    std::vector<copy> copies;
+};
+barrier_state &barrier_at(uint32_t offset);
+void arrive(barrier_state &barrier, int arrivals, int64_t bytes);
+void land(barrier_state &barrier);
 
 /* Offset of a generic address in shared memory. */
 uint32_t shared_offset(const void *at);
