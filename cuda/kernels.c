@@ -105,6 +105,21 @@ static void variant_wgmma(const lb_problem *p, char *suffix, size_t capacity)
     .image = "wgmma_int.fatbin", .variant = variant_wgmma, .persistent = true,                     \
     .passes = {{"wgmma_int_" #tile_m, tile_m, tile_n, threads, shared}}
 
+/* Of wgmma_float.cu: W's bits, "g" for scales along k. */
+static void variant_wgmma_float(const lb_problem *p, char *suffix, size_t capacity)
+{
+    snprintf(suffix, capacity, "_%d%s", lb_type_bits(p->b.type),
+             lb_problem_groups(p) > 1 ? "g" : "");
+}
+
+#define FAMILY_wgmma_float(type, tile_m, tile_n, threads, shared)                                  \
+    .image = "wgmma_float.fatbin", .variant = variant_wgmma_float, .persistent = true,             \
+    .passes = {{"wgmma_" #type "_" #tile_m, tile_m, tile_n, threads, shared}}
+#define FAMILY_wgmma_f16(tile_m, tile_n, threads, shared)                                          \
+    FAMILY_wgmma_float(f16, tile_m, tile_n, threads, shared)
+#define FAMILY_wgmma_bf16(tile_m, tile_n, threads, shared)                                         \
+    FAMILY_wgmma_float(bf16, tile_m, tile_n, threads, shared)
+
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
 const lb_kernel lb_cuda_rows[] = {

@@ -45,6 +45,14 @@ LB_ASM uint32_t lb_sub_f16x2(uint32_t a, uint32_t b)
     return d;
 }
 
+/* The same of bf16 pairs (sm_90). */
+LB_ASM uint32_t lb_sub_bf16x2(uint32_t a, uint32_t b)
+{
+    uint32_t d;
+    asm("sub.rn.bf16x2 %0, %1, %2;" : "=r"(d) : "r"(a), "r"(b));
+    return d;
+}
+
 /* Bytes of {b, a} by selector, as PRMT: nibble i of `pick` names the source of byte i. */
 LB_ASM uint32_t lb_bytes(uint32_t a, uint32_t b, uint32_t pick)
 {

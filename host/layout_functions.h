@@ -88,4 +88,17 @@ LB_BIT_FUNCTION(frag64x128)
            k % 4 * 8 + field % fields * bits;
 }
 
+/* The same of 64 x 64 for products of 16-bit types: 32 codes a thread, 16 registers of two that lie
+ * apart in half words. */
+LB_BIT_FUNCTION(frag64x64)
+{
+    (void)n_pad;
+    uint64_t fields = 16 / bits, side = bits < 4 ? bits : 4;
+    uint64_t thread = n % 64 / 16 * 32 + n % 8 * 4 + k % 8 / 2;
+    uint64_t field = k % 64 / 16 * 4 + k % 16 / 8 * 2 + n % 16 / 8, word = field / fields;
+    uint64_t block = n / 64 * (k_pad / 64) + k / 64;
+    return block * 4096 * bits + ((word / side * 128 + thread) * side + word % side) * 32 +
+           k % 2 * 16 + field % fields * bits;
+}
+
 #endif

@@ -19,6 +19,7 @@
 extern "C" {
 float lb_f16_to_f32(uint16_t bits); /* host/types.c */
 uint16_t lb_f16_from_f32(float value);
+uint16_t lb_bf16_from_f32(float value);
 }
 inline uint16_t lb_f32_to_f16(float value)
 {
@@ -30,6 +31,14 @@ inline uint32_t lb_sub_f16x2(uint32_t a, uint32_t b)
     for (int i = 0; i < 32; i += 16)
         d |= (uint32_t)lb_f16_from_f32(lb_f16_to_f32((uint16_t)(a >> i)) -
                                        lb_f16_to_f32((uint16_t)(b >> i)))
+             << i;
+    return d;
+}
+inline uint32_t lb_sub_bf16x2(uint32_t a, uint32_t b)
+{
+    uint32_t d = 0;
+    for (int i = 0; i < 32; i += 16)
+        d |= (uint32_t)lb_bf16_from_f32(bits_as<float>(a >> i << 16) - bits_as<float>(b >> i << 16))
              << i;
     return d;
 }

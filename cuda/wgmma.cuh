@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the kernels on Hopper's wgmma share. D is made transposed, W times A's transpose, so that
+ * weights are the operand that comes from registers and are widened on the way there: W of 1, 2 and
+ * 4 bits costs no more than of 8, and never lies in memory widened.
+ *
+ * A block is three warpgroups. The first fills a ring of stages, of 128 bytes of each of BT rows of
+ * A (whose integers are widened to bytes where they are narrower), and by bulk copies of W's
+ * fragments, which lie in the layout as threads take them. The other two have 64 columns of D (rows
+ * of W) each, and BT of its rows. Blocks are persistent: one makes one tile after the other, and
+ * while the last two warpgroups finish one, the first fills for the next.
+ */
+#ifndef LB_WGMMA_CUH
+#define LB_WGMMA_CUH
+
+#include "tile.cuh"
+
+constexpr int LB_WG_THREADS = 384;
+constexpr int LB_WG_COLUMNS = 128; /* of D, a block */
+constexpr int LB_WG_BAND = 16;     /* tiles of columns that follow each other, for the L2 cache */
+constexpr int LB_WG_HEAD = 1024, LB_WG_RING = 192 * 1024;
+constexpr int LB_SLAB_PITCH = 20, LB_SLAB = 32 * LB_SLAB_PITCH * 4;
+
+/* ---- Tiles ----------------------------------------------------------------------------------- */
+
+LB_DEVICE unsigned lb_wg_tiles(const lb_kargs &p, int bt)
+{
+    return ((unsigned)p.n + LB_WG_COLUMNS - 1) / LB_WG_COLUMNS * (((unsigned)p.m + bt - 1) / bt) *
+           (unsigned)p.batch;
+}
+
+LB_DEVICE lb_tile lb_wg_tile(const lb_kargs &p, unsigned index, int bt)
+{
+    unsigned across = ((unsigned)p.n + LB_WG_COLUMNS - 1) / LB_WG_COLUMNS;
+    unsigned down = ((unsigned)p.m + bt - 1) / bt;
+    unsigned batch = index / (across * down), rest = index % (across * down);
+    unsigned first = rest / (LB_WG_BAND * down) * LB_WG_BAND;
+    unsigned width = min((unsigned)LB_WG_BAND, across - first), in = rest - first * down;
+    return {(int)(in / width) * bt, (int)(first + in % width) * LB_WG_COLUMNS, batch};
+}
+
+/* ---- The ring -------------------------------------------------------------------------------- */
+
+/* BT rows of A, BK of k a stage, in 128 bytes; BITS of W. */
+template <int BT, int BK, int BITS> struct lb_ring {
+    static constexpr int ELEMENT = 1024 / BK; /* bits of A in shared memory */
+    static constexpr int A_BYTES = BT * 128, W_HALF = 64 * BK * BITS / 8;
+    static constexpr int STAGE = A_BYTES + (2 * W_HALF + 1023) / 1024 * 1024;
+    static constexpr int STAGES = LB_WG_RING / STAGE < 12 ? LB_WG_RING / STAGE : 12;
+    static constexpr int LAG = STAGES / 2; /* stages whose rows are on their way */
+
+    struct stage {
+        uint8_t *a, *w;
+        uint64_t *full, *empty;
+        uint32_t turn;
+    };
+    static LB_DEVICE stage at(unsigned s)
+    {
+        unsigned slot = s % STAGES;
+        uint8_t *from = lb_shared() + LB_WG_HEAD + slot * STAGE;
+        uint64_t *barriers = (uint64_t *)lb_shared();
+        return {from, from + A_BYTES, barriers + slot, barriers + STAGES + slot, s / STAGES & 1};
+    }
+
+    static LB_DEVICE void prepare(void)
+    {
+        if (threadIdx.x == 0) {
+            for (unsigned s = 0; s < STAGES; s++) {
+                lb_barrier_init(at(s).full, 5);  /* the first's warps, and its bulk copies */
+                lb_barrier_init(at(s).empty, 8); /* the others' warps */
+            }
+            lb_barrier_init_done();
+        }
+        __syncthreads();
+    }
+
+    /* ---- The first warpgroup ----------------------------------------------------------------- */
+
+    static LB_DEVICE void fill_rows(uint8_t *tile, const lb_rows &r, int k0)
+    {
+        constexpr int EACH = 128 / ELEMENT; /* elements of a chunk of 16 bytes */
+#pragma unroll 4
+        for (int c = (int)threadIdx.x; c < BT * 8; c += 128) {
+            int row = c / 8, k = k0 + c % 8 * EACH;
+            int count = row < r.rows ? max(min(EACH, r.k - k), 0) : 0;
+            const uint8_t *from = r.base + row * r.pitch + (int64_t)k * r.bits / 8;
+            uint8_t *to = tile + lb_swizzle128(row, c % 8);
+            if (r.direct)
+                lb_copy16(to, count ? from : r.base, (unsigned)(count * ELEMENT / 8));
+            else if constexpr (ELEMENT == 8)
+                *(uint4 *)to =
+                    lb_keep(lb_decode16(lb_fetch(from, 2 * r.bits, (count * r.bits + 7) / 8),
+                                        r.bits, r.decoder),
+                            count);
+            else
+                *(uint4 *)to = lb_fetch(from, 16, count * ELEMENT / 8);
+        }
+    }
+
+    /* Stage s has what this thread wrote there. */
+    static LB_DEVICE void hand_over(unsigned s)
+    {
+        lb_fence_async();
+        __syncwarp();
+        if (threadIdx.x % 32 == 0)
+            lb_barrier_arrive(at(s).full);
+    }
+
+    static LB_DEVICE void fill(LB_PARAMETERS)
+    {
+        int steps = (p.k + BK - 1) / BK;
+        int64_t w_pitch = (int64_t)p.k_pad * 64 * BITS / 8;
+        unsigned s = 0;
+        for (unsigned t = blockIdx.x; t < lb_wg_tiles(p, BT); t += gridDim.x) {
+            lb_tile tile = lb_wg_tile(p, t, BT);
+            lb_rows rows = lb_rows_of(p, LB_AT(a, A), tile, lb_bits(p.a_type) == ELEMENT);
+            const uint8_t *w =
+                LB_AT(w, W) + p.w_codes + tile.batch * p.w_codes_batch + tile.n / 64 * w_pitch;
+#pragma unroll 1
+            for (int i = 0; i < steps; i++, s++) {
+                stage to = at(s);
+                lb_barrier_wait(to.empty, to.turn ^ 1);
+                if (threadIdx.x == 0) {
+                    lb_barrier_expect(to.full, 2 * W_HALF);
+                    for (int half = 0; half < 2; half++)
+                        lb_copy_bulk(to.w + half * W_HALF, w + half * w_pitch + (int64_t)i * W_HALF,
+                                     W_HALF, to.full);
+                }
+                fill_rows(to.a, rows, i * BK);
+                lb_copy_commit();
+                if (s >= LAG) {
+                    lb_copy_wait<LAG>();
+                    hand_over(s - LAG);
+                }
+            }
+        }
+        lb_copy_wait<0>();
+        for (unsigned i = s < LAG ? 0 : s - LAG; i < s; i++)
+            hand_over(i);
+    }
+
+    /* ---- The other two ----------------------------------------------------------------------- */
+
+    /* Waits for stage s and gives where it is; `raw` is this thread's part of its W. */
+    template <int WORDS> static LB_DEVICE stage take(unsigned s, uint32_t (&raw)[WORDS])
+    {
+        int thread = (int)threadIdx.x % 128, half = (int)threadIdx.x / 128 - 1;
+        stage from = at(s);
+        const uint8_t *w = from.w + half * W_HALF;
+        lb_barrier_wait(from.full, from.turn);
+        if constexpr (WORDS == 1) {
+            raw[0] = *(const uint32_t *)(w + thread * 4);
+        } else if constexpr (WORDS == 2) {
+            uint2 v = *(const uint2 *)(w + thread * 8);
+            raw[0] = v.x, raw[1] = v.y;
+        } else {
+#pragma unroll
+            for (int i = 0; i < WORDS / 4; i++) {
+                uint4 v = *(const uint4 *)(w + (i * 128 + thread) * 16);
+                raw[4 * i] = v.x, raw[4 * i + 1] = v.y, raw[4 * i + 2] = v.z, raw[4 * i + 3] = v.w;
+            }
+        }
+        return from;
+    }
+
+    static LB_DEVICE void give_back(unsigned s)
+    {
+        __syncwarp();
+        if (threadIdx.x % 32 == 0)
+            lb_barrier_arrive(at(s).empty);
+    }
+};
+
+/* ---- To the epilogue ------------------------------------------------------------------------- */
+
+/* This warp's own piece of shared memory. */
+template <typename T> LB_DEVICE T *lb_wg_slab(void)
+{
+    return (T *)(lb_shared() + LB_WG_HEAD + LB_WG_RING + ((int)threadIdx.x / 32 - 4) * LB_SLAB);
+}
+
+/* A warp's 16 columns of D from n0 on, BT rows from m0 on, 32 rows at a time through its slab,
+   where they are transposed back. prepare(eight, m, n) has the last word on sums before the
+   epilogue. */
+template <int BT, typename T, typename Prepare>
+LB_DEVICE void lb_wg_finish(const T (&sums)[BT / 2], const lb_kargs &p, const lb_io &io, int m0,
+                            int n0, Prepare prepare)
+{
+    constexpr int ROWS = BT < 32 ? BT : 32;
+    int lane = (int)threadIdx.x % 32, g = lane / 4, c = lane % 4;
+    T *slab = lb_wg_slab<T>();
+#pragma unroll
+    for (int part = 0; part < BT; part += ROWS) {
+        if (m0 + part >= p.m)
+            break;
+        __syncwarp();
+#pragma unroll
+        for (int i = 0; i < ROWS / 2; i++)
+            slab[(i / 4 * 8 + 2 * c + i % 2) * LB_SLAB_PITCH + g + i / 2 % 2 * 8] =
+                sums[part / 2 + i];
+        __syncwarp();
+#pragma unroll 1
+        for (int u = lane; u < 2 * ROWS; u += 32) {
+            int m = m0 + part + u / 2, n = n0 + u % 2 * 8;
+            if (m >= p.m || n >= p.n)
+                continue;
+            lb_eight<T> eight;
+#pragma unroll
+            for (int j = 0; j < 8; j++)
+                eight.v[j] = slab[u / 2 * LB_SLAB_PITCH + u % 2 * 8 + j];
+            prepare(eight, m, n);
+            lb_finish(eight, p, io, m, n);
+        }
+    }
+    __syncwarp();
+}
+
+/* ---- Kernels --------------------------------------------------------------------------------- */
+
+/* `Work` has a ring, and makes a tile from its stages. */
+template <typename Work> LB_DEVICE void lb_wg_run(LB_PARAMETERS)
+{
+    Work::ring::prepare();
+    if (threadIdx.x < 128) {
+        lb_registers_less<40>();
+        Work::ring::fill(LB_PASS);
+        return;
+    }
+    lb_registers_more<232>();
+    Work work;
+    unsigned s = 0;
+#pragma unroll 1
+    for (unsigned t = blockIdx.x; t < lb_wg_tiles(p, Work::ROWS); t += gridDim.x) {
+        lb_tile tile = lb_wg_tile(p, t, Work::ROWS);
+        LB_IO(io, tile.batch);
+        work.make(p, io, tile.m, tile.n + 16 * ((int)threadIdx.x / 32 - 4), s);
+    }
+}
+
+#endif

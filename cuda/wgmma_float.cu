@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Weights of up to 8 bits and activations of f16 or bf16, on wgmma with sums in f32, 64 of k a
+ * stage (wgmma.cuh). Weights are widened to A's type in registers, their zero points taken off:
+ * both exact, since |b - zb| <= 255.
+ *
+ *     sum_g scale[g,n] * sum_{k in g} a (b - zb)
+ *
+ * A code becomes a float by being put into the low mantissa bits of a power of two P; P + u - (P +
+ * zero) is then exact. f16: P = 2^10. bf16: P = 2^7, which has room for 7 bits, so that bytes go by
+ * f32, P = 2^23, whose high half is the bf16.
+ *
+ * Constraints: weights in frag64x64; groups of a multiple of 32.
+ */
+// archs: 90a
+#include "wgmma.cuh"
+
+namespace
+{
+
+template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
+    static constexpr int ROWS = BT, BK = 64, STEPS = 4; /* products a stage, of 16 of k */
+    static constexpr int WORDS = BITS;                  /* of W, a thread and stage */
+    static constexpr int ACC = BT / 2;
+    /* P, twice; 0 if by f32. */
+    static constexpr uint32_t POWER = !BF16 ? 0x64006400u : BITS < 8 ? 0x43004300u : 0;
+    typedef lb_ring<BT, BK, BITS> ring;
+
+    float acc[ACC], total[GROUPED ? ACC : 1];
+
+    /* ---- Widening ---------------------------------------------------------------------------- */
+
+    /* (code ^ flip) in P, less P and what was added to the code's value. */
+    struct widening {
+        uint32_t flip, less[2]; /* less: of rows g and g + 8; of bf16's bytes an integer */
+    };
+
+    static LB_DEVICE widening widening_of(const lb_kargs &p, const lb_io &io, int n, int g)
+    {
+        lb_decoder d = lb_decoder_of(p.b_type);
+        uint32_t flip = d.flip & 0xffu, bias = d.turn ? 0x80u - (d.add & 0xffu) : 0;
+        if (p.b_type == LB_TYPE_S8)
+            flip = bias = 128;
+        widening x = {flip * 0x10001u, {bias, bias}};
+        for (int half = 0; half < 2; half++) {
+            if (p.flags & LB_KF_B_ZERO)
+                x.less[half] += (uint32_t)io.w_zero[(int64_t)g * p.n_pad + n + 8 * half];
+            if (POWER)
+                x.less[half] = x.less[half] * 0x10001u + POWER;
+        }
+        x.flip |= POWER;
+        return x;
+    }
+
+    static LB_DEVICE uint32_t widen_byte_pair(uint32_t pair, uint32_t less)
+    {
+        float p = 8388608.0f + (float)less;
+        float low = __fadd_rn(__uint_as_float(0x4b000000u | (pair & 0xffu)), -p);
+        float high = __fadd_rn(__uint_as_float(0x4b000000u | pair >> 16), -p);
+        return lb_bytes(__float_as_uint(low), __float_as_uint(high), 0x7632);
+    }
+
+    static LB_DEVICE void widen(uint32_t (&fragment)[4], const uint32_t (&raw)[WORDS], int step,
+                                const widening &x)
+    {
+        constexpr int FIELDS = 16 / BITS;
+        constexpr uint32_t mask = (BITS == 1 ? 2u : (1u << BITS) - 1u) * 0x10001u;
+#pragma unroll
+        for (int r = 0; r < 4; r++) {
+            int q = 4 * step + r, field = q % FIELDS;
+            uint32_t v = raw[q / FIELDS];
+            if constexpr (BITS == 1) /* twice the bit */
+                v = field ? v >> (field - 1) : v << 1;
+            else
+                v >>= BITS * field;
+            v = (v & mask) ^ x.flip;
+            if constexpr (POWER == 0)
+                fragment[r] = widen_byte_pair(v, x.less[r & 1]);
+            else if constexpr (BF16)
+                fragment[r] = lb_sub_bf16x2(v, x.less[r & 1]);
+            else
+                fragment[r] = lb_sub_f16x2(v, x.less[r & 1]);
+        }
+    }
+
+    /* ---- A tile ------------------------------------------------------------------------------ */
+
+    bool add; /* to the sums that are there */
+
+    /* The sums of group g, scaled, to the total; n: this thread's first column. */
+    LB_DEVICE void close_group(const lb_kargs &p, const lb_io &io, int n, int g)
+    {
+        int64_t at = (int64_t)g * p.n_pad + n;
+        float scale[2] = {1.0f, 1.0f};
+        if (p.flags & LB_KF_B_SCALE)
+            scale[0] = io.w_scale[at], scale[1] = io.w_scale[at + 8];
+#pragma unroll
+        for (int i = 0; i < ACC; i++)
+            total[i] = __fadd_rn(total[i], __fmul_rn(acc[i], scale[i / 2 % 2]));
+    }
+
+    /* Two sets of fragments, by turns: a stage is widened while the one before is multiplied. */
+    LB_DEVICE void step_plain(uint32_t (&fragment)[STEPS][4], unsigned s, const widening &x,
+                              bool first)
+    {
+        uint32_t raw[WORDS];
+        uint64_t tile = lb_tile_descriptor(ring::take(s, raw).a);
+#pragma unroll
+        for (int step = 0; step < STEPS; step++)
+            widen(fragment[step], raw, step, x);
+        lb_wgmma_fence();
+#pragma unroll
+        for (int step = 0; step < STEPS; step++) {
+            lb_wgmma_f16<BT, BF16>(acc, fragment[step], tile + 2 * step, add);
+            add = true;
+        }
+        lb_wgmma_commit();
+        lb_wgmma_wait<1>();
+        if (!first)
+            ring::give_back(s - 1);
+    }
+
+    LB_DEVICE void multiply_plain(const lb_kargs &p, const lb_io &io, int n, unsigned &s)
+    {
+        unsigned first = s, end = s + (unsigned)(p.k + BK - 1) / BK;
+        uint32_t fragment[2][STEPS][4];
+        widening x = widening_of(p, io, n, 0);
+#pragma unroll 1
+        for (; s + 2 <= end; s += 2) {
+            step_plain(fragment[0], s, x, s == first);
+            step_plain(fragment[1], s + 1, x, false);
+        }
+        if (s < end) {
+            step_plain(fragment[0], s, x, s == first);
+            s++;
+        }
+        lb_wgmma_wait<0>();
+        if (s != first)
+            ring::give_back(s - 1);
+    }
+
+    LB_DEVICE void multiply_groups(const lb_kargs &p, const lb_io &io, int n, unsigned &s)
+    {
+        unsigned end = s + (unsigned)(p.k + BK - 1) / BK;
+        int g = 0, until = p.group;
+        uint32_t fragment[STEPS][4];
+        widening x = widening_of(p, io, n, 0);
+#pragma unroll 1
+        for (; s < end; s++) {
+            uint32_t raw[WORDS];
+            uint64_t tile = lb_tile_descriptor(ring::take(s, raw).a);
+#pragma unroll
+            for (int step = 0; step < STEPS; step++) {
+                widen(fragment[step], raw, step, x);
+                lb_wgmma_fence();
+                lb_wgmma_f16<BT, BF16>(acc, fragment[step], tile + 2 * step, add);
+                lb_wgmma_commit();
+                add = true;
+                until -= 16;
+                if (step % 2 == 1 && until == 0 && g + 1 < p.groups) {
+                    lb_wgmma_wait<0>();
+                    close_group(p, io, n, g++);
+                    x = widening_of(p, io, n, g);
+                    until = p.group;
+                    add = false;
+                }
+            }
+            lb_wgmma_wait<0>();
+            ring::give_back(s);
+        }
+        close_group(p, io, n, g);
+    }
+
+    LB_DEVICE void make(const lb_kargs &p, const lb_io &io, int m0, int n0, unsigned &s)
+    {
+        int n = n0 + (int)threadIdx.x % 32 / 4;
+        add = false;
+#pragma unroll
+        for (int i = 0; i < ACC; i++)
+            acc[i] = 0.0f;
+        if constexpr (GROUPED) {
+#pragma unroll
+            for (int i = 0; i < ACC; i++)
+                total[i] = 0.0f;
+            multiply_groups(p, io, n, s);
+            lb_wg_finish<BT>(total, p, io, m0, n0, [](lb_eight<float> &, int, int) {});
+        } else {
+            multiply_plain(p, io, n, s);
+            lb_wg_finish<BT>(acc, p, io, m0, n0, [&](lb_eight<float> &eight, int, int column) {
+                if (p.flags & LB_KF_B_SCALE)
+                    lb_scale(eight.v, io.w_scale + column);
+            });
+        }
+    }
+};
+
+} // namespace
+
+#define KERNEL(name, ...)                                                                          \
+    extern "C" __global__ void __launch_bounds__(LB_WG_THREADS, 1) name(LB_ARGUMENTS)              \
+    {                                                                                              \
+        lb_wg_run<product<__VA_ARGS__>>(LB_PASS);                                                  \
+    }
+
+/* The variants that kernels.c names: W's bits; by groups. */
+#define VARIANTS(name, bt, bf16, g, grouped)                                                       \
+    KERNEL(name##_8##g, bt, 8, bf16, grouped)                                                      \
+    KERNEL(name##_4##g, bt, 4, bf16, grouped)                                                      \
+    KERNEL(name##_2##g, bt, 2, bf16, grouped)                                                      \
+    KERNEL(name##_1##g, bt, 1, bf16, grouped)
+#define TILES(name, bf16)                                                                          \
+    VARIANTS(name##_256, 256, bf16, , false)                                                       \
+    VARIANTS(name##_128, 128, bf16, , false)                                                       \
+    VARIANTS(name##_128, 128, bf16, g, true)                                                       \
+    VARIANTS(name##_64, 64, bf16, , false)                                                         \
+    VARIANTS(name##_64, 64, bf16, g, true)                                                         \
+    VARIANTS(name##_16, 16, bf16, , false)                                                         \
+    VARIANTS(name##_16, 16, bf16, g, true)
+
+TILES(wgmma_f16, false)
+TILES(wgmma_bf16, true)
