@@ -120,6 +120,10 @@ static void variant_wgmma_float(const lb_problem *p, char *suffix, size_t capaci
 #define FAMILY_wgmma_bf16(tile_m, tile_n, threads, shared)                                         \
     FAMILY_wgmma_float(bf16, tile_m, tile_n, threads, shared)
 
+#define FAMILY_wgmma_b1(tile_m, tile_n, threads, shared)                                           \
+    .image = "wgmma_b1.fatbin", .persistent = true,                                                \
+    .passes = {{"wgmma_b1_" #tile_m, tile_m, tile_n, threads, shared}}
+
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
 const lb_kernel lb_cuda_rows[] = {

@@ -18,19 +18,6 @@ namespace
 
 constexpr int BK = 64; /* bytes of a row of a tile */
 
-/* The first `count` bits, zeros behind. */
-LB_DEVICE uint4 keep_bits(uint4 v, int count)
-{
-    uint32_t w[4] = {v.x, v.y, v.z, v.w};
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        int bits = count - 32 * i;
-        if (bits < 32)
-            w[i] = bits > 0 ? w[i] & ((1u << bits) - 1u) : 0;
-    }
-    return make_uint4(w[0], w[1], w[2], w[3]);
-}
-
 template <int BM, int BN, int WM, int WN, int STAGES> struct product {
     static constexpr int THREADS = WM * WN * 32;
     static constexpr int MI = BM / WM / 16, NI = BN / WN / 8;
@@ -105,7 +92,7 @@ template <int BM, int BN, int WM, int WN, int STAGES> struct product {
                 int at = (int)threadIdx.x + i * THREADS;
                 if (BM * 4 % THREADS == 0 || at < BM * 4)
                     *(uint4 *)(a_tile(s) + lb_chunk_at(at / 4, at % 4)) =
-                        keep_bits(way.raw[i], p.k - 8 * (s * BK + at % 4 * 16));
+                        lb_keep_bits(way.raw[i], p.k - 8 * (s * BK + at % 4 * 16));
             }
         };
 

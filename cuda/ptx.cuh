@@ -317,6 +317,13 @@ LB_ASM void lb_wgmma_s8(int (&d)[N / 2], const uint32_t (&a)[4], uint64_t tile, 
     }
 }
 
+/* Bits, 256 of k: adds popcount(a & b). */
+template <int N>
+LB_ASM void lb_wgmma_b1(int (&d)[N / 2], const uint32_t (&a)[4], uint64_t tile, bool add)
+{
+    LB_WGMMA_ANY("k256.s32.b1.b1.and.popc", "r", "")
+}
+
 /* f16 or bf16, 16 of k, sums in f32. */
 template <int N, bool BF16>
 LB_ASM void lb_wgmma_f16(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t tile, bool add)

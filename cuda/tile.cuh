@@ -133,6 +133,19 @@ LB_DEVICE uint4 lb_keep(uint4 v, int count)
     return make_uint4(w[0], w[1], w[2], w[3]);
 }
 
+/* The first `count` bits, zeros behind. */
+LB_DEVICE uint4 lb_keep_bits(uint4 v, int count)
+{
+    uint32_t w[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        int bits = count - 32 * i;
+        if (bits < 32)
+            w[i] = bits > 0 ? w[i] & ((1u << bits) - 1u) : 0;
+    }
+    return make_uint4(w[0], w[1], w[2], w[3]);
+}
+
 /* ---- Rows of A ------------------------------------------------------------------------------- */
 
 /* The rows of A that a block multiplies, of `bits` bits an element. */

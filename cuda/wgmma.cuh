@@ -41,6 +41,16 @@ LB_DEVICE lb_tile lb_wg_tile(const lb_kargs &p, unsigned index, int bt)
 
 /* ---- The ring -------------------------------------------------------------------------------- */
 
+/* What the first warpgroup does with rows beside copying them: nothing. */
+struct lb_no_count {
+    LB_DEVICE void add(const uint8_t *)
+    {
+    }
+    LB_DEVICE void close(unsigned)
+    {
+    }
+};
+
 /* BT rows of A, BK of k a stage, in 128 bytes; BITS of W. */
 template <int BT, int BK, int BITS> struct lb_ring {
     static constexpr int ELEMENT = 1024 / BK; /* bits of A in shared memory */
@@ -92,32 +102,36 @@ template <int BT, int BK, int BITS> struct lb_ring {
                     lb_keep(lb_decode16(lb_fetch(from, 2 * r.bits, (count * r.bits + 7) / 8),
                                         r.bits, r.decoder),
                             count);
+            else if constexpr (ELEMENT == 1)
+                *(uint4 *)to = lb_keep_bits(lb_fetch(from, 16, (count + 7) / 8), count);
             else
                 *(uint4 *)to = lb_fetch(from, 16, count * ELEMENT / 8);
         }
     }
 
-    /* Stage s has what this thread wrote there. */
-    static LB_DEVICE void hand_over(unsigned s)
+    /* Stage s has what this thread wrote there; the last of a tile if `last`. */
+    template <typename Count> static LB_DEVICE void hand_over(unsigned s, Count &count, bool last)
     {
+        count.add(at(s).a);
+        if (last)
+            count.close(s % STAGES);
         lb_fence_async();
         __syncwarp();
         if (threadIdx.x % 32 == 0)
             lb_barrier_arrive(at(s).full);
     }
 
-    static LB_DEVICE void fill(LB_PARAMETERS)
+    template <typename Count> static LB_DEVICE void fill(Count count, LB_PARAMETERS)
     {
-        int steps = (p.k + BK - 1) / BK;
+        unsigned steps = ((unsigned)p.k + BK - 1) / BK, s = 0;
         int64_t w_pitch = (int64_t)p.k_pad * 64 * BITS / 8;
-        unsigned s = 0;
         for (unsigned t = blockIdx.x; t < lb_wg_tiles(p, BT); t += gridDim.x) {
             lb_tile tile = lb_wg_tile(p, t, BT);
             lb_rows rows = lb_rows_of(p, LB_AT(a, A), tile, lb_bits(p.a_type) == ELEMENT);
             const uint8_t *w =
                 LB_AT(w, W) + p.w_codes + tile.batch * p.w_codes_batch + tile.n / 64 * w_pitch;
 #pragma unroll 1
-            for (int i = 0; i < steps; i++, s++) {
+            for (unsigned i = 0; i < steps; i++, s++) {
                 stage to = at(s);
                 lb_barrier_wait(to.empty, to.turn ^ 1);
                 if (threadIdx.x == 0) {
@@ -126,17 +140,17 @@ template <int BT, int BK, int BITS> struct lb_ring {
                         lb_copy_bulk(to.w + half * W_HALF, w + half * w_pitch + (int64_t)i * W_HALF,
                                      W_HALF, to.full);
                 }
-                fill_rows(to.a, rows, i * BK);
+                fill_rows(to.a, rows, (int)i * BK);
                 lb_copy_commit();
                 if (s >= LAG) {
                     lb_copy_wait<LAG>();
-                    hand_over(s - LAG);
+                    hand_over(s - LAG, count, (s - LAG) % steps == steps - 1);
                 }
             }
         }
         lb_copy_wait<0>();
         for (unsigned i = s < LAG ? 0 : s - LAG; i < s; i++)
-            hand_over(i);
+            hand_over(i, count, i % steps == steps - 1);
     }
 
     /* ---- The other two ----------------------------------------------------------------------- */
@@ -222,11 +236,11 @@ template <typename Work> LB_DEVICE void lb_wg_run(LB_PARAMETERS)
 {
     Work::ring::prepare();
     if (threadIdx.x < 128) {
-        lb_registers_less<40>();
-        Work::ring::fill(LB_PASS);
+        lb_registers_less<Work::FILLER_REGISTERS>();
+        Work::ring::fill(typename Work::count(), LB_PASS);
         return;
     }
-    lb_registers_more<232>();
+    lb_registers_more<Work::REGISTERS>();
     Work work;
     unsigned s = 0;
 #pragma unroll 1

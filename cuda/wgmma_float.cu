@@ -25,6 +25,8 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
     /* P, twice; 0 if by f32. */
     static constexpr uint32_t POWER = !BF16 ? 0x64006400u : BITS < 8 ? 0x43004300u : 0;
     typedef lb_ring<BT, BK, BITS> ring;
+    typedef lb_no_count count;
+    static constexpr int FILLER_REGISTERS = 40, REGISTERS = 232;
 
     float acc[ACC], total[GROUPED ? ACC : 1];
 

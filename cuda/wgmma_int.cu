@@ -21,6 +21,8 @@ template <int BT, int BITS, bool W_U, bool A_U, bool GROUPED> struct product {
     static constexpr int WORDS = 2 * BITS;               /* of W, a thread and stage */
     static constexpr int ACC = BT / 2;
     typedef lb_ring<BT, BK, BITS> ring;
+    typedef lb_no_count count;
+    static constexpr int FILLER_REGISTERS = 40, REGISTERS = 232;
 
     int acc[ACC];
     float total[GROUPED ? ACC : 1];

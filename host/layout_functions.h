@@ -101,4 +101,14 @@ LB_BIT_FUNCTION(frag64x64)
            k % 2 * 16 + field % fields * bits;
 }
 
+/* Bits in blocks of 64 columns x 1024 of k: 16 words a thread, four side by side. */
+LB_BIT_FUNCTION(frag64x1024)
+{
+    (void)n_pad, (void)bits;
+    uint64_t thread = n % 64 / 16 * 32 + n % 8 * 4 + k % 128 / 32;
+    uint64_t chunk = k % 1024 / 256, word = k % 256 / 128 * 2 + n % 16 / 8;
+    uint64_t block = n / 64 * (k_pad / 1024) + k / 1024;
+    return block * 65536 + ((chunk * 128 + thread) * 4 + word) * 32 + k % 32;
+}
+
 #endif

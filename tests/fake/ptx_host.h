@@ -340,6 +340,15 @@ inline void lb_wgmma_s8(int (&d)[N / 2], const uint32_t (&a)[4], uint64_t tile, 
         return ptx_dot_s8<A_U, B_U>(x, y, sum);
     });
 }
+template <int N>
+inline void lb_wgmma_b1(int (&d)[N / 2], const uint32_t (&a)[4], uint64_t tile, bool add)
+{
+    ptx_wgmma_product<N>(d, a, tile, add, [](const uint8_t *x, const uint8_t *y, int sum) {
+        for (int i = 0; i < 32; i++)
+            sum += __builtin_popcount(x[i] & y[i]);
+        return sum;
+    });
+}
 template <int N, bool BF16>
 inline void lb_wgmma_f16(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t tile, bool add)
 {
