@@ -106,7 +106,20 @@ extern const size_t lb_cuda_row_count;
 
 lb_status lb_cuda_plan_open(lb_plan *plan);
 void lb_cuda_plan_close(lb_plan *plan);
+/* `call` is named in what is said of a pointer or a stream. */
+lb_status lb_cuda_check_pointer(const lb_cuda_context *c, const char *call, const char *name,
+                                lb_ptr pointer, uint64_t bytes);
+lb_status lb_cuda_launch(const lb_cuda_context *c, const char *call, const char *entry,
+                         CUfunction function, uint64_t blocks, int threads, int shared_bytes,
+                         CUstream stream, void **parameters);
 lb_status lb_cuda_run(const lb_plan *plan, const lb_args *args, const lb_kargs *kargs,
                       const lb_sizes *sizes, lb_stream stream);
+
+/* ---- Quantisers (quantizer.c) ---------------------------------------------------------------- */
+
+lb_status lb_cuda_quantizer_open(lb_quantizer *quantizer);
+void lb_cuda_quantizer_close(lb_quantizer *quantizer);
+lb_status lb_cuda_quantizer_run(const lb_quantizer *quantizer, const lb_quantizer_args *args,
+                                const lb_quantizer_call *call, lb_stream stream);
 
 #endif

@@ -321,4 +321,7 @@ const lb_backend lb_cuda_backend = {
     .plan_close = lb_cuda_plan_close,
     .run = lb_cuda_run,
     .ceilings = measure_ceilings,
+    .quantizer_open = lb_cuda_quantizer_open,
+    .quantizer_close = lb_cuda_quantizer_close,
+    .quantizer_run = lb_cuda_quantizer_run,
 };

@@ -80,8 +80,8 @@ void lb_cuda_plan_close(lb_plan *plan)
  * context with it. Ranges are known of plain allocations only: pooled and mapped memory may go on
  * behind the piece that the driver names.
  */
-static lb_status check_pointer(const lb_cuda_context *c, const char *name, lb_ptr pointer,
-                               uint64_t bytes)
+lb_status lb_cuda_check_pointer(const lb_cuda_context *c, const char *call, const char *name,
+                                lb_ptr pointer, uint64_t bytes)
 {
     if (bytes == 0)
         return LB_OK;
@@ -96,52 +96,60 @@ static lb_status check_pointer(const lb_cuda_context *c, const char *name, lb_pt
                             "cuPointerGetAttributes", name));
     if ((unsigned)type == 0 && !c->pageable)
         return lb_fail(LB_INVALID_ARGUMENT,
-                       "lb_run: %s, 0x%" PRIx64 ", is host memory; this device reads memory of "
+                       "%s: %s, 0x%" PRIx64 ", is host memory; this device reads memory of "
                        "lb_memory_alloc or cudaMalloc",
-                       name, base);
+                       call, name, base);
     if ((unsigned)type == CU_MEMORYTYPE_DEVICE && !managed && (int)device != c->device)
         return lb_fail(LB_INVALID_ARGUMENT,
-                       "lb_run: %s is memory of CUDA device %d, the plan's device is %d", name,
+                       "%s: %s is memory of CUDA device %d, the plan's device is %d", call, name,
                        (int)device, c->device);
     if ((unsigned)plain && size && (at - from > size || bytes > size - (at - from)))
         return lb_fail(LB_INVALID_ARGUMENT,
-                       "lb_run: %s needs %" PRIu64 " bytes from 0x%" PRIx64
+                       "%s: %s needs %" PRIu64 " bytes from 0x%" PRIx64
                        ", its allocation has %" PRIu64 " from 0x%" PRIx64,
-                       name, bytes, at, size, from);
+                       call, name, bytes, at, size, from);
     return LB_OK;
+}
+
+static lb_status check(const lb_cuda_context *c, const char *name, lb_ptr pointer, uint64_t bytes)
+{
+    return lb_cuda_check_pointer(c, "lb_run", name, pointer, bytes);
 }
 
 static lb_status check_pointers(const lb_plan *plan, const lb_args *args, const lb_sizes *sizes)
 {
     const lb_cuda_context *c = lb_cuda_of(plan->context);
-    LB_TRY(check_pointer(c, "a", args->a, sizes->a));
-    LB_TRY(check_pointer(c, "a_scale", args->a_scale, sizes->a_scale));
-    LB_TRY(check_pointer(c, "a_zero", args->a_zero, sizes->a_zero));
-    LB_TRY(check_pointer(c, "d", args->d, sizes->d));
-    LB_TRY(check_pointer(c, "d_scale", args->d_scale, sizes->d_scale));
-    LB_TRY(check_pointer(c, "d_zero", args->d_zero, sizes->d_zero));
-    LB_TRY(check_pointer(c, "bias", args->bias, sizes->bias));
-    LB_TRY(check_pointer(c, "residual", args->residual, sizes->residual));
-    LB_TRY(check_pointer(c, "residual_scale", args->residual_scale, sizes->residual_scale));
-    LB_TRY(check_pointer(c, "residual_zero", args->residual_zero, sizes->residual_zero));
-    LB_TRY(check_pointer(c, "random", args->random, sizes->random));
-    return check_pointer(c, "workspace", args->workspace, plan->workspace_bytes);
-}
-
-/* Why a launch failed, where it is the stream's fault; asked afterwards, so that runs which work do
-   not pay for it. */
-static lb_status launch_failed(const lb_cuda_context *c, CUresult result, const char *entry,
-                               CUstream stream)
-{
-    CUcontext owner = NULL;
-    if (result == CUDA_ERROR_INVALID_HANDLE &&
-        c->cu->cuStreamGetCtx(stream, &owner) == CUDA_SUCCESS && owner != c->context)
-        return lb_fail(LB_INVALID_ARGUMENT,
-                       "lb_run: the stream is a CUstream of another CUcontext");
-    return lb_cuda_check_of(result, "cuLaunchKernel", entry);
+    LB_TRY(check(c, "a", args->a, sizes->a));
+    LB_TRY(check(c, "a_scale", args->a_scale, sizes->a_scale));
+    LB_TRY(check(c, "a_zero", args->a_zero, sizes->a_zero));
+    LB_TRY(check(c, "d", args->d, sizes->d));
+    LB_TRY(check(c, "d_scale", args->d_scale, sizes->d_scale));
+    LB_TRY(check(c, "d_zero", args->d_zero, sizes->d_zero));
+    LB_TRY(check(c, "bias", args->bias, sizes->bias));
+    LB_TRY(check(c, "residual", args->residual, sizes->residual));
+    LB_TRY(check(c, "residual_scale", args->residual_scale, sizes->residual_scale));
+    LB_TRY(check(c, "residual_zero", args->residual_zero, sizes->residual_zero));
+    LB_TRY(check(c, "random", args->random, sizes->random));
+    return check(c, "workspace", args->workspace, plan->workspace_bytes);
 }
 
 /* ---- Runs ------------------------------------------------------------------------------------ */
+
+/* Why a launch failed, where it is the stream's fault, is asked afterwards, so that runs which work
+   do not pay for it. */
+lb_status lb_cuda_launch(const lb_cuda_context *c, const char *call, const char *entry,
+                         CUfunction function, uint64_t blocks, int threads, int shared_bytes,
+                         CUstream stream, void **parameters)
+{
+    CUresult result = c->cu->cuLaunchKernel(function, (unsigned)blocks, 1, 1, (unsigned)threads, 1,
+                                            1, (unsigned)shared_bytes, stream, parameters, NULL);
+    CUcontext owner = NULL;
+    if (result == CUDA_ERROR_INVALID_HANDLE &&
+        c->cu->cuStreamGetCtx(stream, &owner) == CUDA_SUCCESS && owner != c->context)
+        return lb_fail(LB_INVALID_ARGUMENT, "%s: the stream is a CUstream of another CUcontext",
+                       call);
+    return lb_cuda_check_of(result, "cuLaunchKernel", entry);
+}
 
 static lb_status launch(const lb_plan *plan, void **parameters, const lb_kargs *kargs,
                         CUstream stream)
@@ -155,11 +163,8 @@ static lb_status launch(const lb_plan *plan, void **parameters, const lb_kargs *
         uint64_t blocks = lb_cuda_blocks(pass, kargs->m, kargs->n, kargs->batch);
         if (row->persistent && blocks > units)
             blocks = units;
-        CUresult result = c->cu->cuLaunchKernel(
-            impl->functions[i], (unsigned)blocks, 1, 1, (unsigned)pass->threads, 1, 1,
-            (unsigned)pass->shared_bytes, stream, parameters, NULL);
-        if (result != CUDA_SUCCESS)
-            return launch_failed(c, result, pass->entry, stream);
+        LB_TRY(lb_cuda_launch(c, "lb_run", pass->entry, impl->functions[i], blocks, pass->threads,
+                              pass->shared_bytes, stream, parameters));
     }
     return LB_OK;
 }

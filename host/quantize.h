@@ -12,7 +12,7 @@
 #define LB_RINT(x) rint(x)
 #define LB_FLOAT_BITS(x) as_uint(x)
 #define LB_BITS_FLOAT(x) as_float(x)
-#elif defined(__CUDACC__)
+#elif defined(__CUDACC__) || defined(LB_COMMON_CUH) /* which tests compile for the host */
 #define LB_RINT(x) rintf(x)
 #define LB_FLOAT_BITS(x) __float_as_uint(x)
 #define LB_BITS_FLOAT(x) __uint_as_float(x)

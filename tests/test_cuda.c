@@ -17,6 +17,7 @@
 #include "fake/fake.h"
 #include "lines.h"
 #include "problem.h"
+#include "quantizers.h"
 
 /* In place of the fat binaries, so that these tests need no nvcc: FAKE_IMAGES has one per kernel
    file. */
@@ -553,5 +554,50 @@ ParameterizedTest(computation *x, kernels, compute_what_the_reference_says)
         computed += computes(context, lines.line[i], lb_cuda_rows[x->row].name, x->data);
     cr_expect_geq(computed, 16 / stride, "%s took %zu lines", lb_cuda_rows[x->row].name, computed);
     qb_lines_free(&lines);
+    lb_context_destroy(context);
+}
+
+/* ---- Quantisers ------------------------------------------------------------------------------ */
+
+Test(quantizer, gives_the_reference_s_bits)
+{
+    fake_cuda *f = install("sm=90");
+    if (!f->runs_kernels)
+        cr_skip_test("built without a C++ compiler");
+    ref = open_device("ref");
+    other = open_context("cuda");
+    int rows = visit_all(compare_devices);
+    fprintf(stderr, "cuda, on the host: %d rows equal\n", rows);
+    lb_context_destroy(other);
+    lb_context_destroy(ref);
+}
+
+Test(quantizer, names_what_it_refuses)
+{
+    install("devices=2");
+    lb_context *context = open_context("cuda:0"), *second = open_context("cuda:1");
+    lb_quant q = quant_of(LB_TYPE_S8, LB_QUANT_SYMMETRIC, LB_TYPE_F32, 16);
+    lb_quantizer *quantizer;
+    lb_quantizer_args args = LB_QUANTIZER_ARGS_INIT;
+    static float x[ROWS * 16];
+    check_ok(lb_quantizer_create(context, &q, &quantizer));
+    check_ok(lb_memory_alloc(context, sizeof x, &args.x));
+    check_ok(lb_memory_alloc(context, ROWS * 16, &args.codes));
+    check_ok(lb_memory_alloc(context, ROWS * 4, &args.scales));
+    check_ok(lb_quantizer_run(quantizer, &args, NULL));
+    lb_quantizer_args bad = args;
+    bad.codes.base = x;
+    check_status(lb_quantizer_run(quantizer, &bad, NULL), LB_INVALID_ARGUMENT,
+                 "lb_quantizer_run: codes");
+    bad = args;
+    check_ok(lb_memory_alloc(second, ROWS * 4, &bad.scales));
+    check_status(lb_quantizer_run(quantizer, &bad, NULL), LB_INVALID_ARGUMENT,
+                 "scales is memory of CUDA device 1");
+    lb_memory_free(second, bad.scales);
+    lb_memory_free(context, args.x);
+    lb_memory_free(context, args.codes);
+    lb_memory_free(context, args.scales);
+    lb_quantizer_destroy(quantizer);
+    lb_context_destroy(second);
     lb_context_destroy(context);
 }

@@ -8,6 +8,7 @@
  * Environment: LB_FAKE_CUDA="devices=2 sm=90 init=100 lacks=cuMemAlloc backwards=1", each optional;
  * backwards: kernels' threads and blocks run in the opposite order.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -477,9 +478,14 @@ static CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned gr
                           .shared_bytes = shared_bytes,
                           .stream = stream};
     memcpy(last->name, function->name, sizeof last->name);
-    for (int i = 0; i < LB_PTR_COUNT; i++)
+    bool quantizes = strcmp(function->name, "quantize") == 0;
+    int pointers = quantizes ? LB_QUANT_PTRS : LB_PTR_COUNT;
+    for (int i = 0; i < pointers; i++)
         memcpy(&last->pointer[i], parameters[i], sizeof last->pointer[i]);
-    memcpy(&last->kargs, parameters[LB_PTR_COUNT], sizeof last->kargs);
+    if (quantizes)
+        memcpy(&last->quant, parameters[pointers], sizeof last->quant);
+    else
+        memcpy(&last->kargs, parameters[pointers], sizeof last->kargs);
     state.launches++;
 #if FAKE_DEVICE
     if (fake_device_has(function->name) &&

@@ -20,7 +20,10 @@ extern "C" {
 typedef void kernel_fn(P, P, uint8_t *, P, P, P, P, P, P, P, uint8_t *, P, P, const lb_kargs);
 #undef P
 
-static kernel_fn *find(const char *name)
+typedef void quantize_fn(const uint8_t *, uint8_t *, uint8_t *, uint8_t *, uint8_t *,
+                         const lb_quant_kargs);
+
+static void *find(const char *name)
 {
     Dl_info self;
     void *library = dladdr((void *)fake_device_run, &self)
@@ -29,7 +32,7 @@ static kernel_fn *find(const char *name)
     void *symbol = library ? dlsym(library, name) : nullptr;
     if (library)
         dlclose(library);
-    return (kernel_fn *)symbol;
+    return symbol;
 }
 
 template <std::size_t... I>
@@ -48,13 +51,18 @@ extern "C" int fake_device_run(const fake_launch *l, int backwards, char *why, s
 {
     static std::mutex one_at_a_time;
     std::lock_guard<std::mutex> lock(one_at_a_time);
-    kernel_fn *kernel = find(l->name);
+    void *kernel = find(l->name);
+    bool quantizes = std::strcmp(l->name, "quantize") == 0;
     uint8_t *at[LB_PTR_COUNT];
     std::memcpy(at, l->pointer, sizeof at);
-    const char *fault =
-        simt::launch({l->grid[0], l->grid[1], l->grid[2]}, {l->block[0], l->block[1], l->block[2]},
-                     l->shared_bytes, backwards,
-                     [&] { call(kernel, at, l->kargs, std::make_index_sequence<LB_PTR_COUNT>()); });
+    const char *fault = simt::launch(
+        {l->grid[0], l->grid[1], l->grid[2]}, {l->block[0], l->block[1], l->block[2]},
+        l->shared_bytes, backwards, [&] {
+            if (quantizes)
+                ((quantize_fn *)kernel)(at[0], at[1], at[2], at[3], at[4], l->quant);
+            else
+                call((kernel_fn *)kernel, at, l->kargs, std::make_index_sequence<LB_PTR_COUNT>());
+        });
     if (fault)
         snprintf(why, capacity, "%s: %s", l->name, fault);
     return !fault;

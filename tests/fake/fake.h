@@ -9,6 +9,7 @@
 #include "lowbit/lowbit.h"
 
 #include "kernel_abi.h"
+#include "quantize.h"
 
 /* One launch, with its arguments unpacked. */
 typedef struct fake_launch {
@@ -17,6 +18,7 @@ typedef struct fake_launch {
     void *stream;
     void *pointer[LB_PTR_COUNT];
     lb_kargs kargs;
+    lb_quant_kargs quant; /* of "quantize", which has LB_QUANT_PTRS pointers */
 } fake_launch;
 
 typedef struct fake_cuda {
