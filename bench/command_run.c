@@ -18,11 +18,13 @@ typedef struct session {
     lb_context *context;
     lb_device_info device;
     lb_ceilings ceilings;
-    qb_blas *blas;
+    qb_blas *blas;     /* one of these, or neither */
+    qb_cublas *cublas; /* is the baseline */
     qb_energy *energy;
     char baseline[256];
     /* The last baseline measured; lines of equal size follow each other. */
     int64_t m, n, k, batch;
+    int is_float;
     qb_time time;
 } session;
 
@@ -30,13 +32,18 @@ typedef struct session {
 
 static void add_baseline(session *s, const lb_problem *p, qb_record *r)
 {
-    if (!s->blas)
+    int is_float = qb_cublas_in_float(p);
+    if (!s->blas && !s->cublas)
         return;
     if (s->m != p->m || s->n != p->n || s->k != p->k || s->batch != p->batch ||
-        s->time.median <= 0) {
+        (s->cublas && s->is_float != is_float) || s->time.median <= 0) {
         s->m = p->m, s->n = p->n, s->k = p->k, s->batch = p->batch;
+        s->is_float = is_float;
         s->time = (qb_time){0};
-        qb_blas_measure(s->blas, p, s->options->min_time, &s->time);
+        if (s->cublas)
+            qb_cublas_measure(s->cublas, p, s->options->min_time, &s->time);
+        else
+            qb_blas_measure(s->blas, p, s->options->min_time, &s->time);
     }
     r->baseline = s->time;
 }
@@ -140,6 +147,8 @@ static void choose_baseline(session *s)
 {
     if (s->options->no_baseline)
         snprintf(s->baseline, sizeof s->baseline, "not asked for");
+    else if (strncmp(s->device.selector, "cuda", 4) == 0)
+        s->cublas = qb_cublas_open(s->context, s->baseline, sizeof s->baseline);
     else if (s->device.is_gpu)
         snprintf(s->baseline, sizeof s->baseline, "none for this kind of device");
     else
@@ -184,6 +193,7 @@ int qb_command_run(qb_options *o)
     code = run_all(&s);
     qb_energy_close(s.energy);
     qb_blas_close(s.blas);
+    qb_cublas_close(s.cublas);
     lb_context_destroy(s.context);
     return code;
 }

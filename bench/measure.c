@@ -32,53 +32,70 @@ static void summarise(double *samples, long count, long runs, qb_time *time)
                       .runs = runs};
 }
 
-static lb_status sample(qb_case *c, lb_event *const *events, long runs, size_t *turn,
-                        double *seconds)
+/* What is timed on the device. */
+typedef struct job {
+    qb_run_fn *run;
+    void *argument;
+    size_t copies, turn;
+    lb_stream stream;
+    lb_event *events[2];
+} job;
+
+static lb_status sample(job *w, long runs, double *seconds)
 {
-    lb_status status = lb_event_record(events[0], NULL);
+    lb_status status = lb_event_record(w->events[0], w->stream);
     for (long i = 0; status == LB_OK && i < runs; i++)
-        status = qb_case_run(c, (*turn)++);
+        status = w->run(w->argument, w->turn++);
     if (status == LB_OK)
-        status = lb_event_record(events[1], NULL);
+        status = lb_event_record(w->events[1], w->stream);
     if (status == LB_OK)
-        status = lb_event_elapsed(events[0], events[1], seconds);
+        status = lb_event_elapsed(w->events[0], w->events[1], seconds);
     *seconds /= (double)runs;
     return status;
 }
 
-static lb_status measure(qb_case *c, lb_event *const *events, double min_time, int least,
-                         qb_time *time)
+static lb_status measure(job *w, double min_time, int least, qb_time *time)
 {
     static double samples[MOST_SAMPLES];
     double seconds = 0;
-    size_t turn = 0;
     long runs = 1, count = 0;
     /* Warm up with every copy, and learn how many runs make a sample long enough. */
-    lb_status status = sample(c, events, 1, &turn, &seconds);
-    if (status == LB_OK && seconds * (double)c->copies < min_time)
-        status = sample(c, events, (long)c->copies, &turn, &seconds);
+    lb_status status = sample(w, 1, &seconds);
+    if (status == LB_OK && seconds * (double)w->copies < min_time)
+        status = sample(w, (long)w->copies, &seconds);
     if (status == LB_OK && seconds < SHORTEST_SAMPLE)
         runs = (long)(SHORTEST_SAMPLE / (seconds > 1e-7 ? seconds : 1e-7)) + 1;
     double start = qb_now();
     while (status == LB_OK && count < MOST_SAMPLES &&
            (count < least || qb_now() - start < min_time))
-        status = sample(c, events, runs, &turn, &samples[count++]);
+        status = sample(w, runs, &samples[count++]);
     if (status == LB_OK)
         summarise(samples, count, runs, time);
     return status;
 }
 
+lb_status qb_measure_device(lb_context *context, lb_stream stream, qb_run_fn *run, void *argument,
+                            size_t copies, double min_time, int least, qb_time *time)
+{
+    job w = {.run = run, .argument = argument, .copies = copies, .stream = stream};
+    lb_status status = lb_event_create(context, &w.events[0]);
+    if (status == LB_OK)
+        status = lb_event_create(context, &w.events[1]);
+    if (status == LB_OK)
+        status = measure(&w, min_time, least, time);
+    lb_event_destroy(w.events[0]);
+    lb_event_destroy(w.events[1]);
+    return status;
+}
+
+static lb_status run_case(void *argument, size_t turn)
+{
+    return qb_case_run(argument, turn);
+}
+
 lb_status qb_measure(qb_case *c, double min_time, int least, qb_time *time)
 {
-    lb_event *events[2] = {NULL, NULL};
-    lb_status status = lb_event_create(c->context, &events[0]);
-    if (status == LB_OK)
-        status = lb_event_create(c->context, &events[1]);
-    if (status == LB_OK)
-        status = measure(c, events, min_time, least, time);
-    lb_event_destroy(events[0]);
-    lb_event_destroy(events[1]);
-    return status;
+    return qb_measure_device(c->context, NULL, run_case, c, c->copies, min_time, least, time);
 }
 
 void qb_measure_host(void (*work)(void *), void *argument, double min_time, int least,

@@ -16,6 +16,7 @@
 #include "embedded.h"
 #include "fake/fake.h"
 #include "lines.h"
+#include "measure.h"
 #include "problem.h"
 #include "quantizers.h"
 
@@ -555,6 +556,39 @@ ParameterizedTest(computation *x, kernels, compute_what_the_reference_says)
     cr_expect_geq(computed, 16 / stride, "%s took %zu lines", lb_cuda_rows[x->row].name, computed);
     qb_lines_free(&lines);
     lb_context_destroy(context);
+}
+
+/* ---- The library that qbench compares with --------------------------------------------------- */
+
+Test(baseline, is_cublaslt_at_the_problem_s_sizes)
+{
+    fake_cuda *f = install("devices=2");
+    lb_context *context = open_context("cuda:0"), *second = open_context("cuda:1");
+    void *library = dlopen(FAKE_CUBLASLT, RTLD_NOW | RTLD_LOCAL);
+    char name[256];
+    lb_problem p;
+    qb_time time;
+    cr_assert(library, "%s", dlerror());
+    const long *last = dlsym(library, "fake_cublaslt");
+    int before = f->allocations;
+    qb_cublas *cublas = qb_cublas_open(context, name, sizeof name);
+    cr_assert(cublas, "%s", name);
+    check_ok(lb_problem_parse("s8*s4->s32 m5 n20 k70", &p));
+    check_ok(qb_cublas_measure(cublas, &p, 1e-3, &time));
+    cr_expect(last[2] == 5 && last[3] == 32 && last[4] == 80 && last[5] == 3, "%ld %ld %ld",
+              last[2], last[3], last[4]);
+    check_ok(lb_problem_parse("f16*s4->f16 m7 n24 k64", &p));
+    check_ok(qb_cublas_measure(cublas, &p, 1e-3, &time));
+    cr_expect(last[2] == 7 && last[3] == 24 && last[4] == 64 && last[5] == 2);
+    cr_expect_gt(last[1], 8);
+    qb_cublas_close(cublas);
+    cr_expect_eq(last[0], 0, "%ld of its things are left", last[0]);
+    cr_expect_eq(f->allocations, before);
+    cr_expect_null(qb_cublas_open(second, name, sizeof name));
+    cr_expect(strstr(name, "cuda:0"), "%s", name);
+    lb_context_destroy(second);
+    lb_context_destroy(context);
+    dlclose(library);
 }
 
 /* ---- Quantisers ------------------------------------------------------------------------------ */
