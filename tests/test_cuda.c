@@ -558,6 +558,58 @@ ParameterizedTest(computation *x, kernels, compute_what_the_reference_says)
     lb_context_destroy(context);
 }
 
+/* A run of the row on the first line that it takes, while a stream is captured. */
+static bool captured(fake_cuda *f, lb_context *context, const qb_lines *lines, const char *row)
+{
+    for (size_t i = 0; i < lines->count; i++) {
+        lb_problem p;
+        qb_inputs in = {0};
+        qb_case c = {0};
+        lb_plan_desc desc = LB_PLAN_DESC_INIT;
+        desc.kernel = row;
+        check_ok(lb_problem_parse(lines->line[i], &p));
+        if (lb_problem_ops(&p) > 1e5 || p.m == 0 || p.n == 0)
+            continue;
+        check_ok(qb_inputs_make(&p, QB_DATA_NORMAL, 1, &in));
+        lb_status status = qb_case_open(context, &in, &desc, 0, &c);
+        if (status == LB_OK) {
+            int launches = f->launches;
+            f->capturing = 1;
+            lb_status ran = qb_case_run(&c, 0);
+            f->capturing = 0;
+            cr_expect(ran == LB_OK, "%s: '%s': %s", row, lines->line[i], lb_last_error());
+            cr_expect_null(f->failed, "%s calls %s", row, f->failed);
+            cr_expect_gt(f->launches, launches);
+        }
+        qb_case_close(&c);
+        qb_inputs_free(&in);
+        if (status == LB_OK)
+            return true;
+    }
+    return false;
+}
+
+Test(kernels, every_row_runs_while_a_stream_is_captured)
+{
+    fake_cuda *f = install("sm=90");
+    lb_context *context = open_context("cuda");
+    qb_lines lines = {0};
+    char why[256];
+    cr_assert(qb_lines_add_builtin(&lines, NULL, why, sizeof why), "%s", why);
+    f->failed = NULL;
+    for (size_t i = 0; i < lb_cuda_row_count; i++) {
+        cr_expect(captured(f, context, &lines, lb_cuda_rows[i].name), "%s", lb_cuda_rows[i].name);
+    }
+    /* The fake sees what does not belong there. */
+    f->capturing = 1;
+    lb_ptr memory;
+    check_status(lb_memory_alloc(context, 16, &memory), LB_DRIVER, "cuMemAlloc");
+    cr_expect_str_eq(f->failed, "cuMemAlloc");
+    f->capturing = 0;
+    qb_lines_free(&lines);
+    lb_context_destroy(context);
+}
+
 /* ---- The library that qbench compares with --------------------------------------------------- */
 
 Test(baseline, is_cublaslt_at_the_problem_s_sizes)

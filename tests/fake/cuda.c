@@ -20,7 +20,12 @@
 #define MAX_DEVICES 8
 #define MAX_DEPTH 16
 
-enum { INVALID_CONTEXT = 201, INVALID_IMAGE = 200, LAUNCH_FAILED = 719 };
+enum {
+    INVALID_CONTEXT = 201,
+    INVALID_IMAGE = 200,
+    LAUNCH_FAILED = 719,
+    STREAM_CAPTURE_UNSUPPORTED = 900
+};
 
 /* ---- State ----------------------------------------------------------------------------------- */
 
@@ -57,7 +62,7 @@ static struct CUctx_st primary[MAX_DEVICES], other[MAX_DEVICES];
 static int retained[MAX_DEVICES];
 static CUcontext stack[MAX_DEPTH];
 static allocation *allocations;
-static struct CUfunc_st functions[16]; /* live as long as the library */
+static struct CUfunc_st functions[64]; /* live as long as the library */
 static int function_count, clock_now;
 
 EXPORT fake_cuda *fake_cuda_state(void);
@@ -95,11 +100,27 @@ static int fails(const char *call, int is_release)
     return 1;
 }
 
+/* During a stream's capture: what a run may call. Everything else is refused and noted. */
+static int forbidden(const char *call)
+{
+    static const char *const allowed[] = {"cuCtxPushCurrent", "cuCtxPopCurrent", "cuCtxGetDevice",
+                                          "cuPointerGetAttributes", "cuLaunchKernel"};
+    if (!state.capturing)
+        return 0;
+    for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
+        if (strcmp(call, allowed[i]) == 0)
+            return 0;
+    state.failed = call;
+    return 1;
+}
+
 /* Begins every call. */
 #define CALL(condition, error)                                                                     \
     do {                                                                                           \
         if (fails(__func__, 0))                                                                    \
             return state.fail_with;                                                                \
+        if (forbidden(__func__))                                                                   \
+            return STREAM_CAPTURE_UNSUPPORTED;                                                     \
         if (!(condition))                                                                          \
             return error;                                                                          \
     } while (0)

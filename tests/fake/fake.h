@@ -25,6 +25,7 @@ typedef struct fake_cuda {
     /* Set by the test. Calls are counted from 1; looking up entry points is not counted. */
     long calls, fail_at;
     int fail_with;
+    int capturing; /* a stream is: only what may be captured works */
     /* Not by the test. */
     const char *failed; /* the call that failed so; NULL: none yet */
     int failed_release; /* it gave something back, which it did nevertheless */
