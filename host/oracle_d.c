@@ -21,7 +21,7 @@ uint32_t lb_oracle_encode(const lb_problem *p, double value, lb_oracle_last last
     }
     const lb_type_row *type = lb_type_get(p->d.type);
     int64_t code;
-    if (p->rounding == LB_ROUND_STOCHASTIC) {
+    if (p->rounding == LB_ROUND_STOCHASTIC && !lb_problem_is_raw(p)) { /* an integer stays */
         code = lb_round_stochastic(as_float, last.random);
     } else {
         if (value != value)
