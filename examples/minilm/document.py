@@ -3,7 +3,10 @@
 import argparse
 import pathlib
 
-BEGIN, END = "<!-- begin -->\n", "<!-- end -->"
+
+
+def marks(which):
+    return f"<!-- begin{which} -->\n", f"<!-- end{which} -->"
 
 
 def row(*cells):
@@ -14,16 +17,15 @@ def header(*names):
     return [row(*names), row(*["---"] * len(names))]
 
 
-def main(description, lines):
-    """The whole program: prints `lines` and, with --write FILE, puts them into it."""
+def main(description, lines, which=""):
+    """The whole program: prints `lines` and, with --write FILE, puts them into it, between the marks called `which`."""
     options = argparse.ArgumentParser(description=description.splitlines()[0])
     options.add_argument("--write", type=pathlib.Path, metavar="FILE", help="put the tables between the marks of this file")
     file, done = options.parse_args().write, []
-    if file:
-        before, rest = file.read_text().split(BEGIN)
-        after = rest.split(END)[1]
+    begin, end = marks(which)
     for line in lines:
         print(line, flush=True)
         done.append(line + "\n")
     if file:
-        file.write_text(before + BEGIN + "".join(done) + END + after)
+        before, rest = file.read_text().split(begin)
+        file.write_text(before + begin + "".join(done) + end + rest.split(end)[1])

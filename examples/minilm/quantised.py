@@ -21,16 +21,23 @@ RECIPES = {
 TYPES = {"s8": C.LB_TYPE_S8, "s4": C.LB_TYPE_S4, "t2": C.LB_TYPE_T2}
 
 
-def quantise(w, code, group, method, calibrator):
-    """Codes, packed, and scales of a matrix of f32."""
+def problem_line(recipe, rows, n, k, end=""):
+    return f"{RECIPES[recipe][0]}->f32 m{rows} n{n} k{k} +bias{end}"
+
+
+def quantise(w, recipe):
+    """Of a matrix of f32: codes, packed; scales; and the values that they stand for."""
+    _, code, group, method, calibrator = RECIPES[recipe]
     w = np.ascontiguousarray(w)
     quant = struct("lb_quant", type=TYPES[code], granularity=C.LB_PER_GROUP if group else C.LB_PER_CHANNEL,
                    rows=w.shape[0], cols=w.shape[1], group=group, calibrator=calibrator)
     codes = np.empty((w.shape[0], w.shape[1] * lowbit.c.lb_type_bits(TYPES[code]) // 8),
                      np.int8 if code == "s8" else np.uint8)
     scales = np.empty((w.shape[0], w.shape[1] // group) if group else w.shape[0], np.float32)
+    back = np.empty(w.shape, np.float32)
     c.lb_quantize_weights(ctypes.byref(quant), method, w.ctypes.data, codes.ctypes.data, scales.ctypes.data, None)
-    return codes, scales
+    c.lb_dequantize(ctypes.byref(quant), codes.ctypes.data, scales.ctypes.data, None, back.ctypes.data)
+    return codes, scales, back
 
 
 class Memory:
@@ -75,11 +82,12 @@ class Quantiser:
 
 class Linear:
     def __init__(self, context, shared, recipe, w, bias, fused):
-        line, code, group, method, calibrator = RECIPES[recipe]
         n, k = w.shape
-        self.context, self.shared, self.half = context, shared, line.startswith("f16")
-        self.plan = context.plan(f"{line}->f32 m{ROWS} n{n} k{k} +bias{' +gelu' if fused else ''}")
-        self.weights = self.plan.weights(*quantise(w, code, group, method, calibrator))
+        self.context, self.shared = context, shared
+        self.plan = context.plan(problem_line(recipe, ROWS, n, k, " +gelu" if fused else ""))
+        self.half = self.plan.problem.type("a") == "f16"
+        codes, scales, _ = quantise(w, recipe)
+        self.weights = self.plan.weights(codes, scales)
         self.bias = Memory(context, bias.nbytes).write(bias)
         self.workspace = Memory(context, max(self.plan.info["workspace_bytes"], 1))
         self.bytes, self.n = self.plan.info["weights_bytes"], n
@@ -103,12 +111,19 @@ class Linear:
 
 
 class Layers:
-    """All linear layers of the model by a recipe: embed(model, ids, layers, layers.activation)."""
+    """All linear layers of the model: embed(model, ids, layers, layers.activation). One recipe for all, or a dict of one
+    for each; `made` (name, recipe) keeps layers for other choices."""
 
-    def __init__(self, context, model, recipe):
-        shared = Shared(context, max(max(model.weight(name).shape) for name in model.linears))
-        self.layers = {name: Linear(context, shared, recipe, model.weight(name), model.bias(name), "intermediate" in name)
-                       for name in model.linears}
+    def __init__(self, context, model, recipe, made=None):
+        made = {} if made is None else made
+        if "shared" not in made:
+            made["shared"] = Shared(context, max(max(model.weight(name).shape) for name in model.linears))
+        self.layers = {}
+        for name in model.linears:
+            key = name, recipe if isinstance(recipe, str) else recipe[name]
+            if key not in made:
+                made[key] = Linear(context, made["shared"], key[1], model.weight(name), model.bias(name), "intermediate" in name)
+            self.layers[name] = made[key]
         self.bytes = sum(layer.bytes for layer in self.layers.values())
 
     def __call__(self, name, x):

@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "examples" 
 if not (importlib.util.find_spec("all_minilm_l6_v2") and importlib.util.find_spec("tokenizers")):
     pytest.skip("the model's package is not here", allow_module_level=True)
 
+import bits  # noqa: E402
 import document  # noqa: E402
 import model as minilm  # noqa: E402
 import texts  # noqa: E402
@@ -74,6 +75,18 @@ def test_binary_search_is_numpys(context):
 
 def test_recall_counts_what_was_found():
     assert recall([[1, 2], [3, 4]], [[2, 5], [4, 3]]) == 0.75
+
+
+def test_bits_are_taken_where_they_cost_least(context):
+    seconds = {(layer, form): time for layer in "ab" for form, time in zip(bits.FORMATS, (9, 5, 3))}
+    noises = dict(zip(seconds, (0, 0.2, 0.9, 0, 0.1, 0.3)))  # b is less sensitive
+    wide, middle, narrow = bits.FORMATS
+    assert bits.choose(seconds, noises, 18) == {"a": wide, "b": wide}
+    assert bits.choose(seconds, noises, 14) == {"a": wide, "b": middle}
+    assert bits.choose(seconds, noises, 12) == {"a": middle, "b": middle}
+    assert bits.choose(seconds, noises, 0) == {"a": narrow, "b": narrow}
+    lines = [bits.problem_line(form, 1, 1536, 384) for form in bits.FORMATS]
+    assert all(0 < time < 1 for time in bits.predict(context, lines))
 
 
 def test_tables_go_between_the_marks(tmp_path, monkeypatch, capsys):
