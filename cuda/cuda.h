@@ -92,6 +92,8 @@ typedef struct lb_cuda_row {
     double rate; /* giga-operations per second and multiprocessor; for the cost */
     /* Appended to every entry's name: the variant that the problem needs. NULL = none. */
     void (*variant)(const lb_problem *p, char *suffix, size_t capacity);
+    /* What masks cannot say: writes a reason and returns false to refuse. NULL = nothing more. */
+    bool (*takes)(const lb_problem *p, char *why, size_t capacity);
     /* Sets kargs.tail and kargs.ws at plan time. NULL = nothing to set. */
     void (*prepare)(lb_plan *plan);
 } lb_cuda_row;

@@ -33,7 +33,7 @@ static bool accept(const lb_kernel *kernel, const lb_problem *p, const lb_device
             return false;
         }
     }
-    return true;
+    return !row->takes || row->takes(p, why, capacity);
 }
 
 /* ---- Cost ------------------------------------------------------------------------------------ */
@@ -75,6 +75,25 @@ static void variant_int(const lb_problem *p, char *suffix, size_t capacity)
 #define FAMILY_mma_int(tile_m, tile_n, threads, shared)                                            \
     .image = "mma_int.fatbin", .variant = variant_int,                                             \
     .passes = {{"mma_int_" #tile_m, tile_m, tile_n, threads, shared}}
+
+/* Of mma_s4.cu: signs of A and W, "g" for scales along k. */
+static void variant_s4(const lb_problem *p, char *suffix, size_t capacity)
+{
+    snprintf(suffix, capacity, "_%c%c%s", p->a.type == LB_TYPE_U4 ? 'u' : 's',
+             p->b.type == LB_TYPE_U4 ? 'u' : 's', lb_problem_groups(p) > 1 ? "g" : "");
+}
+
+static bool takes_s4(const lb_problem *p, char *why, size_t capacity)
+{
+    bool fits = lb_problem_groups(p) <= 1 || p->b.group % 64 == 0;
+    if (!fits)
+        snprintf(why, capacity, "groups of %d; its products are of 64 of k", p->b.group);
+    return fits;
+}
+
+#define FAMILY_mma_s4(tile_m, tile_n, threads, shared)                                             \
+    .image = "mma_s4.fatbin", .variant = variant_s4, .takes = takes_s4,                            \
+    .passes = {{"mma_s4_" #tile_m, tile_m, tile_n, threads, shared}}
 
 #define FAMILY_mma_b1(tile_m, tile_n, threads, shared)                                             \
     .image = "mma_b1.fatbin", .passes = {{"mma_b1_" #tile_m, tile_m, tile_n, threads, shared}}

@@ -85,15 +85,8 @@ template <int BM, int BN, int WM, int WN, int STAGES> struct product {
             lb_copy_commit();
         };
         auto end = [&](int s) {
-            if (s >= steps || rows.direct)
-                return;
-#pragma unroll
-            for (int i = 0; i < way.count; i++) {
-                int at = (int)threadIdx.x + i * THREADS;
-                if (BM * 4 % THREADS == 0 || at < BM * 4)
-                    *(uint4 *)(a_tile(s) + lb_chunk_at(at / 4, at % 4)) =
-                        lb_keep_bits(way.raw[i], p.k - 8 * (s * BK + at % 4 * 16));
-            }
+            if (s < steps && !rows.direct)
+                lb_put_bits(a_tile(s), way, p.k, 8 * s * BK);
         };
 
 #pragma unroll

@@ -29,46 +29,6 @@ struct product {
     int acc[MI][NI][4], sum[MI][4];
     float total[GROUPED ? MI : 1][GROUPED ? NI : 1][4];
 
-    /* The fragments' sums of group g with its zero points; GROUPED: scaled, and added up. */
-    LB_DEVICE void close_group(const lb_kargs &p, const lb_io &io, int m0, int n0, int g,
-                               int length)
-    {
-        int lane = (int)threadIdx.x % 32;
-#pragma unroll
-        for (int mi = 0; mi < MI; mi++)
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                int m = min(m0 + 16 * mi + 8 * half + lane / 4, p.m - 1);
-                int za = lb_a_zero(p, io, m);
-#pragma unroll
-                for (int ni = 0; ni < NI; ni++) {
-                    int n = min(n0 + 8 * ni + lane % 4 * 2, p.n_pad - 2);
-                    int two[2] = {acc[mi][ni][2 * half], acc[mi][ni][2 * half + 1]};
-                    lb_correct_zeros(two, p, io, n, g, za, sum[mi][2 * half], length);
-                    if constexpr (GROUPED) {
-                        float v[2] = {__int2float_rn(two[0]), __int2float_rn(two[1])};
-                        if (p.flags & LB_KF_B_SCALE)
-                            lb_scale(v, io.w_scale + (int64_t)g * p.n_pad + n);
-#pragma unroll
-                        for (int j = 0; j < 2; j++) {
-                            float &t = total[mi][ni][2 * half + j];
-                            t = __fadd_rn(t, v[j]);
-                        }
-                        two[0] = two[1] = 0;
-                    }
-                    acc[mi][ni][2 * half] = two[0];
-                    acc[mi][ni][2 * half + 1] = two[1];
-                }
-            }
-        if constexpr (GROUPED) {
-#pragma unroll
-            for (int mi = 0; mi < MI; mi++)
-#pragma unroll
-                for (int j = 0; j < 4; j++)
-                    sum[mi][j] = 0;
-        }
-    }
-
     LB_DEVICE void multiply(const uint8_t *a_tile, const uint8_t *w_tile, int row, int column,
                             int step, bool sums)
     {
@@ -125,7 +85,7 @@ struct product {
                 lb_put_blocks(w_tile(s), w_way, bits, decoder);
         };
 
-        clear();
+        lb_clear(acc, sum, total);
 #pragma unroll 1
         for (int s = 0; s < STAGES - 1; s++) {
             begin(s);
@@ -143,8 +103,8 @@ struct product {
                     bool last = s == steps - 1 && step == BK / 32 - 1;
                     until -= 32;
                     if (last || (until == 0 && g + 1 < p.groups)) {
-                        close_group(p, io, tile.m + row, tile.n + column, g,
-                                    min(p.group, p.k - g * p.group));
+                        lb_close_group(acc, sum, total, p, io, tile.m + row, tile.n + column, g,
+                                       min(p.group, p.k - g * p.group));
                         g++;
                         until = p.group;
                     }
@@ -153,7 +113,7 @@ struct product {
             end(s + STAGES - 1);
         }
         if constexpr (!GROUPED)
-            close_group(p, io, tile.m + row, tile.n + column, 0, p.k);
+            lb_close_group(acc, sum, p, io, tile.m + row, tile.n + column, p.k);
         lb_copy_wait<0>();
         __syncthreads();
 
@@ -161,24 +121,6 @@ struct product {
             lb_finish_warp(total, p, io, tile.m + row, tile.n + column);
         else
             lb_finish_warp(acc, p, io, tile.m + row, tile.n + column);
-    }
-
-    LB_DEVICE void clear(void)
-    {
-#pragma unroll
-        for (int mi = 0; mi < MI; mi++) {
-#pragma unroll
-            for (int j = 0; j < 4; j++)
-                sum[mi][j] = 0;
-#pragma unroll
-            for (int ni = 0; ni < NI; ni++)
-#pragma unroll
-                for (int j = 0; j < 4; j++) {
-                    acc[mi][ni][j] = 0;
-                    if constexpr (GROUPED)
-                        total[mi][ni][j] = 0.0f;
-                }
-        }
     }
 };
 

@@ -175,6 +175,32 @@ LB_ASM void lb_mma_s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2
 #endif
 }
 
+/* 4-bit integers, 64 of k; A_U and B_U: unsigned. Emulated by other instructions from sm_90 on. */
+template <bool A_U, bool B_U>
+LB_ASM void lb_mma_s4(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+{
+#if LB_SM >= 800
+    if constexpr (A_U && B_U)
+        LB_MMA_S32("m16n8k64", "u4", "u4");
+    else if constexpr (A_U)
+        LB_MMA_S32("m16n8k64", "u4", "s4");
+    else if constexpr (B_U)
+        LB_MMA_S32("m16n8k64", "s4", "u4");
+    else
+        LB_MMA_S32("m16n8k64", "s4", "s4");
+#else
+    if constexpr (A_U && B_U) {
+        LB_MMA_8_FOUR("m8n8k32", "", "u4", "u4");
+    } else if constexpr (A_U) {
+        LB_MMA_8_FOUR("m8n8k32", "", "u4", "s4");
+    } else if constexpr (B_U) {
+        LB_MMA_8_FOUR("m8n8k32", "", "s4", "u4");
+    } else {
+        LB_MMA_8_FOUR("m8n8k32", "", "s4", "s4");
+    }
+#endif
+}
+
 /* Bits, 256 of k: adds popcount(a & b), which all devices but sm_75 have. sm_75 has a ^ b alone;
    with the rows' own popcounts one gives the other, so callers ask which it was. */
 LB_ASM constexpr bool lb_mma_b1_is_xor(void)

@@ -219,6 +219,20 @@ LB_DEVICE void lb_put_rows(uint8_t *tile, const lb_chunks<BM, THREADS> &c, const
     }
 }
 
+/* Rows that lie in shared memory packed, fetched as bytes: `bits` of each exist, these from `from`
+   on. */
+template <int BM, int THREADS>
+LB_DEVICE void lb_put_bits(uint8_t *tile, const lb_chunks<BM, THREADS> &c, int bits, int from)
+{
+#pragma unroll
+    for (int i = 0; i < c.count; i++) {
+        int at = (int)threadIdx.x + i * THREADS;
+        if (BM * 4 % THREADS == 0 || at < BM * 4)
+            *(uint4 *)(tile + lb_chunk_at(at / 4, at % 4)) =
+                lb_keep_bits(c.raw[i], bits - from - at % 4 * 128);
+    }
+}
+
 /* ---- Weights in layouts block16x* ------------------------------------------------------------ */
 
 /* Blocks of 16 rows x `depth` of k, k's blocks side by side: the rows that a block multiplies. */
@@ -314,6 +328,90 @@ LB_DEVICE void lb_load_step(uint32_t (&a)[MI][4], uint32_t (&b)[NI][2], const ui
 #pragma unroll
     for (int ni = 0; ni < NI; ni += 2)
         lb_load_b(b[ni], b[ni + 1], w_tile, column + 8 * ni, step);
+}
+
+/* ---- Sums of integers ------------------------------------------------------------------------ */
+
+template <int MI, int NI, int TI, int TN>
+LB_DEVICE void lb_clear(int (&acc)[MI][NI][4], int (&sum)[MI][4], float (&total)[TI][TN][4])
+{
+#pragma unroll
+    for (int mi = 0; mi < MI; mi++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            sum[mi][j] = 0;
+#pragma unroll
+            for (int ni = 0; ni < NI; ni++)
+                acc[mi][ni][j] = 0;
+        }
+#pragma unroll
+    for (int mi = 0; mi < TI; mi++)
+#pragma unroll
+        for (int ni = 0; ni < TN; ni++)
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+                total[mi][ni][j] = 0.0f;
+}
+
+/* Calls visit(two sums side by side, mi, ni, 2 * half, n) with the zero points of group g done, for
+   fragments whose corner is (m0, n0); sum[mi][2 * half] is over the group's a. */
+template <int MI, int NI, typename Visit>
+LB_DEVICE void lb_each_sum(const int (&acc)[MI][NI][4], const int (&sum)[MI][4], const lb_kargs &p,
+                           const lb_io &io, int m0, int n0, int g, int length, Visit visit)
+{
+    int lane = (int)threadIdx.x % 32;
+#pragma unroll
+    for (int mi = 0; mi < MI; mi++)
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            int za = lb_a_zero(p, io, min(m0 + 16 * mi + 8 * half + lane / 4, p.m - 1));
+#pragma unroll
+            for (int ni = 0; ni < NI; ni++) {
+                int n = min(n0 + 8 * ni + lane % 4 * 2, p.n_pad - 2);
+                int two[2] = {acc[mi][ni][2 * half], acc[mi][ni][2 * half + 1]};
+                lb_correct_zeros(two, p, io, n, g, za, sum[mi][2 * half], length);
+                visit(two, mi, ni, 2 * half, n);
+            }
+        }
+}
+
+/* The sums of the only group. */
+template <int MI, int NI>
+LB_DEVICE void lb_close_group(int (&acc)[MI][NI][4], const int (&sum)[MI][4], const lb_kargs &p,
+                              const lb_io &io, int m0, int n0, int length)
+{
+    lb_each_sum(acc, sum, p, io, m0, n0, 0, length,
+                [&](const int(&two)[2], int mi, int ni, int j, int) {
+                    acc[mi][ni][j] = two[0];
+                    acc[mi][ni][j + 1] = two[1];
+                });
+}
+
+/* The sums of group g: scaled, added to the total, and 0 again. */
+template <int MI, int NI>
+LB_DEVICE void lb_close_group(int (&acc)[MI][NI][4], int (&sum)[MI][4], float (&total)[MI][NI][4],
+                              const lb_kargs &p, const lb_io &io, int m0, int n0, int g, int length)
+{
+    lb_each_sum(acc, sum, p, io, m0, n0, g, length,
+                [&](const int(&two)[2], int mi, int ni, int j, int n) {
+                    float v[2] = {__int2float_rn(two[0]), __int2float_rn(two[1])};
+                    if (p.flags & LB_KF_B_SCALE)
+                        lb_scale(v, io.w_scale + (int64_t)g * p.n_pad + n);
+#pragma unroll
+                    for (int i = 0; i < 2; i++) {
+                        float &t = total[mi][ni][j + i];
+                        t = __fadd_rn(t, v[i]);
+                    }
+                });
+#pragma unroll
+    for (int mi = 0; mi < MI; mi++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            sum[mi][j] = 0;
+#pragma unroll
+            for (int ni = 0; ni < NI; ni++)
+                acc[mi][ni][j] = 0;
+        }
 }
 
 /* ---- To the epilogue ------------------------------------------------------------------------- */

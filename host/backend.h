@@ -16,8 +16,8 @@ struct lb_device {
     lb_device_info info;
 };
 
-/* True if every word of `words` stands in info.features; else *missing (may be NULL) is the first
- * that does not. */
+/* True if every word of `words` stands in info.features, and none that is written "!word"; else
+ * *missing (may be NULL) is the first that is not so. */
 bool lb_device_has(const lb_device *device, const char *words, const char **missing);
 
 /* One call of a quantiser: sizes, and the bytes of each array. */

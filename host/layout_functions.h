@@ -68,6 +68,12 @@ LB_BIT_FUNCTION(block16x64)
     return lb_block16_bit(n, k, k_pad, bits, 64);
 }
 
+LB_BIT_FUNCTION(block16x128)
+{
+    (void)n_pad;
+    return lb_block16_bit(n, k, k_pad, bits, 128);
+}
+
 LB_BIT_FUNCTION(block16x512)
 {
     (void)n_pad;

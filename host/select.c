@@ -21,15 +21,16 @@ bool lb_device_has(const lb_device *device, const char *words, const char **miss
     static _Thread_local char word[64];
     const char *have = device->info.features;
     while (*words) {
+        bool unwanted = *words == '!', found = false;
+        words += unwanted;
         size_t n = strcspn(words, " ");
-        bool found = false;
         for (const char *f = have; *f && !found; f += strspn(f, " ")) {
             size_t length = strcspn(f, " ");
             found = length == n && memcmp(f, words, n) == 0;
             f += length;
         }
-        if (!found) {
-            snprintf(word, sizeof word, "%.*s", (int)n, words);
+        if (found == unwanted) {
+            snprintf(word, sizeof word, "%s%.*s", unwanted ? "!" : "", (int)n, words);
             if (missing)
                 *missing = word;
             return false;
@@ -131,7 +132,10 @@ void lb_select_judge(const lb_kernel *row, const lb_problem *p, const lb_device 
     if (desc && desc_refused(out, desc))
         return;
     if (!lb_device_has(device, row->needs, &text)) {
-        refuse(out, "the device lacks %s", text);
+        if (*text == '!')
+            refuse(out, "the device has %s, where this is emulated", text + 1);
+        else
+            refuse(out, "the device lacks %s", text);
         return;
     }
     if (type_refused(out, "A", p->a.type, row->a_types) ||

@@ -188,6 +188,17 @@ inline void lb_mma_s8(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2
         return ptx_dot_s8<A_U, B_U>(x, y, sum);
     });
 }
+template <bool A_U, bool B_U>
+inline void lb_mma_s4(int (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+{
+    ptx_product("mma", d, a, b, [](const uint8_t *x, const uint8_t *y, int sum) {
+        auto value = [](int code, bool is_unsigned) { return is_unsigned ? code : (code ^ 8) - 8; };
+        for (int i = 0; i < 64; i++)
+            sum +=
+                value(x[i / 2] >> (i % 2 * 4) & 15, A_U) * value(y[i / 2] >> (i % 2 * 4) & 15, B_U);
+        return sum;
+    });
+}
 inline constexpr bool lb_mma_b1_is_xor()
 {
     return false;
