@@ -117,6 +117,10 @@ lb_status lb_cuda_launch(const lb_cuda_context *c, const char *call, const char 
 lb_status lb_cuda_run(const lb_plan *plan, const lb_args *args, const lb_kargs *kargs,
                       const lb_sizes *sizes, lb_stream stream);
 
+/* ---- Ceilings (ceilings.c) ------------------------------------------------------------------- */
+
+lb_status lb_cuda_ceilings(lb_context *context, lb_ceilings *ceilings);
+
 /* ---- Quantisers (quantizer.c) ---------------------------------------------------------------- */
 
 lb_status lb_cuda_quantizer_open(lb_quantizer *quantizer);

@@ -291,14 +291,6 @@ static lb_status event_elapsed(lb_context *context, void *start_event, void *end
     return LB_OK;
 }
 
-/* Nothing is measured yet, and 0 says so. */
-static lb_status measure_ceilings(lb_context *context, lb_ceilings *ceilings)
-{
-    (void)context;
-    *ceilings = (lb_ceilings)LB_CEILINGS_INIT;
-    return LB_OK;
-}
-
 const lb_backend lb_cuda_backend = {
     .name = "cuda",
     .rows = lb_cuda_rows,
@@ -320,7 +312,7 @@ const lb_backend lb_cuda_backend = {
     .plan_open = lb_cuda_plan_open,
     .plan_close = lb_cuda_plan_close,
     .run = lb_cuda_run,
-    .ceilings = measure_ceilings,
+    .ceilings = lb_cuda_ceilings,
     .quantizer_open = lb_cuda_quantizer_open,
     .quantizer_close = lb_cuda_quantizer_close,
     .quantizer_run = lb_cuda_quantizer_run,

@@ -613,6 +613,25 @@ Test(kernels, every_row_runs_while_a_stream_is_captured)
     lb_context_destroy(context);
 }
 
+/* ---- Ceilings -------------------------------------------------------------------------------- */
+
+/* On the fake, where every loop takes as long: the rates have the ratios of what a step does. */
+Test(ceilings, count_what_a_step_does)
+{
+    fake_cuda *f = install("sm=90");
+    lb_context *context = open_context("cuda");
+    int before = f->allocations, events = f->events;
+    lb_ceilings c = LB_CEILINGS_INIT;
+    check_ok(lb_measure_ceilings(context, &c));
+    cr_expect(c.read_bytes > 0 && fabs(c.copy_bytes / c.read_bytes - 2) < 1e-9);
+    cr_expect(c.ops_f32 > 0 && fabs(c.ops_b1 / c.ops_s8 - 8) < 1e-9 &&
+                  fabs(c.ops_s8 / c.ops_f16 - 2) < 1e-9 && c.ops_bf16 == c.ops_f16,
+              "%g %g %g", c.ops_s8, c.ops_b1, c.ops_f16);
+    cr_expect_eq(f->allocations, before);
+    cr_expect_eq(f->events, events);
+    lb_context_destroy(context);
+}
+
 /* ---- The library that qbench compares with --------------------------------------------------- */
 
 Test(baseline, is_cublaslt_at_the_problem_s_sizes)

@@ -499,6 +499,12 @@ static CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned gr
                           .shared_bytes = shared_bytes,
                           .stream = stream};
     memcpy(last->name, function->name, sizeof last->name);
+    /* Loops that would take for ever are not run, and a time passes. */
+    if (strncmp(function->name, "ceiling", 7) == 0) {
+        state.launches++;
+        clock_now += 20;
+        return CUDA_SUCCESS;
+    }
     bool quantizes = strcmp(function->name, "quantize") == 0;
     int pointers = quantizes ? LB_QUANT_PTRS : LB_PTR_COUNT;
     for (int i = 0; i < pointers; i++)
