@@ -9,14 +9,14 @@
  * what is computed, a context says where, a plan has chosen a kernel, and a run only enqueues it.
  *
  *     lb_context *ctx;  lb_plan *plan;  lb_weights *w;  lb_problem p;
- *     lb_context_create(NULL, &ctx);                                        // the best device
- * present lb_problem_parse("s8.token*s4.channel->f16 m16 n4096 k4096", &p);     // or fill the
- * struct lb_plan_create(ctx, &p, NULL, &plan);                                 // chooses a kernel
+ *     lb_context_create(NULL, &ctx);                          // the best device present
+ *     lb_problem_parse("s8.token*s4.channel->f16 m16 n4096 k4096", &p);    // or fill the struct
+ *     lb_plan_create(ctx, &p, NULL, &plan);                   // chooses a kernel
  *     lb_weights_create(plan, &(lb_weights_source){.struct_size = sizeof(lb_weights_source),
- *                       .codes = q, .scales = s}, &w);                      // prepacked once
- *     lb_args args = LB_ARGS_INIT;                                          // device pointers
+ *                       .codes = q, .scales = s}, &w);        // prepacked once
+ *     lb_args args = LB_ARGS_INIT;                            // device pointers
  *     args.weights = w;  args.a = x;  args.a_scale = sx;  args.d = y;  args.workspace = scratch;
- *     lb_run(plan, &args, stream);                                          // asynchronous
+ *     lb_run(plan, &args, stream);                            // asynchronous
  *
  * Conventions
  *  - Every fallible function returns a status; lb_last_error() then holds one sentence that names
