@@ -203,7 +203,7 @@ int qb_command_convert(qb_options *o)
         return QB_EXIT_USAGE;
     }
     if (o->pack)
-        c.context = qb_open(o->device, &code);
+        c.context = qb_open_threads(o->device, o->threads, &code);
     if (code == QB_EXIT_OK) {
         lb_status status = convert(&c, input, path);
         code = status == LB_BAD_DATA ? QB_EXIT_USAGE : qb_exit_of(status);

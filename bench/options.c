@@ -157,6 +157,8 @@ static int validate(qb_options *o)
         return fail("%s takes 0 to 3600 seconds", "--min-time");
     if (o->repeat < 1 || o->repeat > 2000)
         return fail("%s takes 1 to 2000", "--repeat");
+    if (o->threads < 1 || o->threads > LB_MAX_HOST_THREADS)
+        return fail("%s takes 1 to 256", "--threads");
     if (!(o->seconds >= 0 && o->seconds <= 1e6))
         return fail("%s takes 0 to 1000000", "--seconds");
     if (!(o->threshold >= 0 && o->threshold <= 1000))
@@ -200,6 +202,7 @@ int qb_options_parse(int argc, const char **argv, qb_options *o)
                       .batch = 1,
                       .min_time = 0.5,
                       .repeat = 5,
+                      .threads = 1,
                       .seed = 1,
                       .threshold = 5};
     char *suite = NULL;
@@ -240,6 +243,8 @@ int qb_options_parse(int argc, const char **argv, qb_options *o)
         {"min-time", 0, POPT_ARG_DOUBLE, &o->min_time, 0, "time at least this long (0.5)",
          "SECONDS"},
         {"repeat", 0, POPT_ARG_INT, &o->repeat, 0, "and at least this often (5)", "N"},
+        {"threads", 0, POPT_ARG_INT, &o->threads, 0,
+         "repack, convert --pack: threads that pack weights (1)", "N"},
         FLAG("no-check", 0, no_check, "run: do not compare with the reference"),
         FLAG("energy", 0, energy, "run: also joules per product (NVIDIA GPUs), into JSON"),
         FLAG("no-baseline", 0, no_baseline, "run: do not time the baseline"),

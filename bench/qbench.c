@@ -15,9 +15,15 @@ int qb_exit_of(lb_status status)
 
 lb_context *qb_open(const char *device, int *exit_code)
 {
+    return qb_open_threads(device, 1, exit_code);
+}
+
+lb_context *qb_open_threads(const char *device, int threads, int *exit_code)
+{
     lb_context_desc desc = LB_CONTEXT_DESC_INIT;
     lb_context *context = NULL;
     desc.device = device;
+    desc.host_threads = threads;
     lb_status status = lb_context_create(&desc, &context);
     *exit_code = qb_exit_of(status);
     if (status != LB_OK)

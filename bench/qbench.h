@@ -43,6 +43,7 @@ struct qb_options {
     char *kernel; /* row; "all" where a command takes it; NULL = the library chooses */
     double min_time;
     int repeat;
+    int threads; /* of the host, that pack weights */
     long long seed;
     double seconds;   /* in all; 0 = not given */
     char *file;       /* of tune; NULL = lb_tuning_path() */
@@ -72,6 +73,8 @@ int32_t qb_float_type(const char *word);
 
 /* Opens the device, or says why not on stderr. NULL with *exit_code set. */
 lb_context *qb_open(const char *device, int *exit_code);
+/* With so many threads of the host to pack weights. */
+lb_context *qb_open_threads(const char *device, int threads, int *exit_code);
 /* All selectors of this machine. At most `capacity`; returns how many. */
 size_t qb_selectors(lb_device_info *infos, size_t capacity);
 

@@ -88,6 +88,7 @@ struct lb_context {
     const lb_backend *backend;
     lb_device device;
     char cache_dir[512];    /* "" = no cache */
+    int32_t host_threads;   /* that packing may use, the calling one among them */
     struct lb_tuned *tuned; /* tuning.h; constant after lb_context_create */
     size_t tuned_count;
     void *impl;

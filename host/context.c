@@ -147,6 +147,10 @@ lb_status lb_context_create(const lb_context_desc *desc, lb_context **context)
             LB_INVALID_ARGUMENT,
             "lb_context_create: native_context and native_device go together; %s is NULL",
             desc->native_context ? "native_device" : "native_context");
+    if (desc->host_threads < 0 || desc->host_threads > LB_MAX_HOST_THREADS)
+        return lb_fail(LB_INVALID_ARGUMENT,
+                       "lb_context_create: host_threads is %d; 0 to %d are possible",
+                       desc->host_threads, LB_MAX_HOST_THREADS);
     const lb_backend *backend = NULL;
     int index;
     LB_TRY(find_device(desc->device ? desc->device : "auto", &backend, &index));
@@ -155,6 +159,7 @@ lb_status lb_context_create(const lb_context_desc *desc, lb_context **context)
     if (!made)
         return lb_fail(LB_OUT_OF_MEMORY, "lb_context_create: no memory for a context");
     made->backend = backend;
+    made->host_threads = desc->host_threads;
     lb_status status = set_cache_dir(made, desc->cache_dir);
     if (status == LB_OK)
         status = backend->open(desc, index, made);

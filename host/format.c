@@ -260,16 +260,31 @@ static lb_status load_codes(const lb_matrix *m, int64_t n, uint8_t *codes)
                    m->form.levels - 1 + (int)format->bias);
 }
 
+/* The largest magnitude's bits: those of what is not finite are the largest. */
+static uint32_t largest(const float *values, int64_t count)
+{
+    uint32_t most = 0;
+    for (int64_t j = 0; j < count; j++) {
+        uint32_t bits;
+        memcpy(&bits, &values[j], sizeof bits);
+        bits &= 0x7fffffffu;
+        most = bits > most ? bits : most;
+    }
+    return most;
+}
+
 static lb_status check_params(const lb_matrix *m, int64_t n, const lb_params *p)
 {
     const lb_form *f = &m->form;
-    for (int64_t j = 0; j < f->groups; j++)
-        if (!isfinite(p->scale[j]) || (f->offset_type && !isfinite(p->offset[j])))
-            return lb_fail(LB_BAD_DATA,
-                           "%s: row %" PRId64 ", group %" PRId64 ": %s %g is not finite",
-                           m->format->name, n, j, isfinite(p->scale[j]) ? "offset" : "scale",
-                           (double)(isfinite(p->scale[j]) ? p->offset[j] : p->scale[j]));
-    return LB_OK;
+    if (largest(p->scale, f->groups) < 0x7f800000u &&
+        (!f->offset_type || largest(p->offset, f->groups) < 0x7f800000u))
+        return LB_OK;
+    int64_t j = 0;
+    while (isfinite(p->scale[j]) && (!f->offset_type || isfinite(p->offset[j])))
+        j++;
+    return lb_fail(LB_BAD_DATA, "%s: row %" PRId64 ", group %" PRId64 ": %s %g is not finite",
+                   m->format->name, n, j, isfinite(p->scale[j]) ? "offset" : "scale",
+                   (double)(isfinite(p->scale[j]) ? p->offset[j] : p->scale[j]));
 }
 
 lb_status lb_matrix_load_params(const lb_matrix *m, int64_t n, const lb_params *params)

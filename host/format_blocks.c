@@ -111,6 +111,14 @@ const lb_scheme lb_scheme_tq = {"f16 d at the block's end", d_describe, tq_load,
 /* Integer factors of one block of 256, in whichever packing. */
 typedef void factors_fn(uint8_t *block, int16_t *sub, int16_t *sub_offset, bool store);
 
+static inline void multiply(float *restrict to, float factor, const int16_t *restrict by,
+                            int64_t count)
+{
+    for (int64_t i = 0; i < count; i += 8)
+        for (int64_t j = i; j < i + 8; j++)
+            to[j] = factor * by[j];
+}
+
 static void super_load(const lb_stored *w, const lb_form *f, int64_t n, const lb_params *row,
                        factors_fn *factors, int d, int dmin)
 {
@@ -123,11 +131,9 @@ static void super_load(const lb_stored *w, const lb_form *f, int64_t n, const lb
         }
         row->super[b] = lb_f16_to_f32(lb_load16(block + d));
         factors(block, sub, sub_offset, false);
-        for (int64_t i = 0; i < f->super; i++) {
-            row->scale[b * f->super + i] = row->super[b] * sub[i];
-            if (sub_offset)
-                row->offset[b * f->super + i] = row->super_offset[b] * sub_offset[i];
-        }
+        multiply(row->scale + b * f->super, row->super[b], sub, f->super);
+        if (sub_offset)
+            multiply(row->offset + b * f->super, row->super_offset[b], sub_offset, f->super);
     }
 }
 static void super_store(const lb_stored *w, const lb_form *f, int64_t n, const lb_params *row,
@@ -209,18 +215,24 @@ SUPER(q3_k, "6-bit scales of 16, f16 d of 256", -32, 31, 0, 108, -1)
    their high pairs on top of the first eight bytes. */
 static void q4_k_factors(uint8_t *block, int16_t *sub, int16_t *sub_offset, bool store)
 {
-    uint8_t *s = block + 4;
-    for (int i = 0; i < 4; i++)
-        if (store) {
-            s[i] = (uint8_t)(sub[i] | sub[i + 4] >> 4 << 6);
-            s[i + 4] = (uint8_t)(sub_offset[i] | sub_offset[i + 4] >> 4 << 6);
-            s[i + 8] = (uint8_t)((sub[i + 4] & 15) | (sub_offset[i + 4] & 15) << 4);
-        } else {
-            sub[i] = s[i] & 63;
-            sub_offset[i] = s[i + 4] & 63;
-            sub[i + 4] = (int16_t)((s[i + 8] & 15) | s[i] >> 6 << 4);
-            sub_offset[i + 4] = (int16_t)(s[i + 8] >> 4 | s[i + 4] >> 6 << 4);
-        }
+    uint8_t *s = block + 4, bytes[16];
+    for (int i = 0; i < 4 && store; i++) {
+        s[i] = (uint8_t)(sub[i] | sub[i + 4] >> 4 << 6);
+        s[i + 4] = (uint8_t)(sub_offset[i] | sub_offset[i + 4] >> 4 << 6);
+        s[i + 8] = (uint8_t)((sub[i + 4] & 15) | (sub_offset[i + 4] & 15) << 4);
+    }
+    if (store)
+        return;
+    uint32_t w[3]; /* four bytes at a time */
+    memcpy(w, s, sizeof w);
+    uint32_t factors[4] = {w[0] & 0x3f3f3f3fu, (w[2] & 0x0f0f0f0fu) | (w[0] >> 2 & 0x30303030u),
+                           w[1] & 0x3f3f3f3fu,
+                           (w[2] >> 4 & 0x0f0f0f0fu) | (w[1] >> 2 & 0x30303030u)};
+    memcpy(bytes, factors, sizeof bytes);
+    for (int i = 0; i < 8; i++) {
+        sub[i] = bytes[i];
+        sub_offset[i] = bytes[8 + i];
+    }
 }
 SUPER(q4_k, "6-bit scales and minima of 32, f16 d and dmin of 256", 0, 63, 63, 0, 2)
 

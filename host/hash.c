@@ -9,6 +9,10 @@
 
 uint64_t lb_hash64(const void *data, size_t bytes)
 {
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (lb_hash64_avx2 && __builtin_cpu_supports("avx2"))
+        return lb_hash64_avx2(data, bytes);
+#endif
     return XXH3_64bits(data, bytes);
 }
 

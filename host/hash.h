@@ -16,6 +16,8 @@ typedef struct lb_piece {
 } lb_piece;
 
 uint64_t lb_hash64(const void *data, size_t bytes);
+/* The same with longer vectors; NULL where the compiler made none. */
+extern uint64_t (*const lb_hash64_avx2)(const void *data, size_t bytes);
 /* Of the pieces one after the other. */
 lb_hash128 lb_hash128_of(const lb_piece *pieces, size_t count);
 

@@ -8,13 +8,6 @@
 #include "status.h"
 #include "weights.h"
 
-/* What one term is. */
-typedef struct term {
-    int32_t type;         /* of B */
-    int32_t halves, half; /* groups of 16: this term holds every second one, from `half` on */
-    bool offset;          /* the offsets, times 1 */
-} term;
-
 static int32_t smallest_type(int low, int high)
 {
     static const int32_t types[] = {LB_TYPE_T2, LB_TYPE_S2, LB_TYPE_U2, LB_TYPE_S4,
@@ -77,7 +70,7 @@ static lb_status halves_of(const lb_matrix *m, int32_t *halves)
                    m->format->name, f->group);
 }
 
-static lb_status describe(const lb_stored *stored, int32_t index, lb_matrix *m, term *t,
+static lb_status describe(const lb_stored *stored, int32_t index, lb_matrix *m, lb_term *t,
                           int32_t *count)
 {
     int32_t type, halves;
@@ -87,7 +80,7 @@ static lb_status describe(const lb_stored *stored, int32_t index, lb_matrix *m, 
     *count = halves * (m->form.offset_type ? 2 : 1);
     if (index < 0 || index >= *count)
         return lb_fail(LB_INVALID_ARGUMENT, "term %d; this matrix has %d", index, *count);
-    *t = (term){type, halves, index % halves, index >= halves};
+    *t = (lb_term){type, halves, index % halves, index >= halves};
     if (t->offset)
         t->type = halves == 1 ? LB_TYPE_B1 : LB_TYPE_T2;
     return LB_OK;
@@ -96,7 +89,7 @@ static lb_status describe(const lb_stored *stored, int32_t index, lb_matrix *m, 
 lb_status lb_stored_terms(const lb_stored *stored, int32_t *count)
 {
     lb_matrix m;
-    term t;
+    lb_term t;
     if (!count)
         return lb_fail(LB_INVALID_ARGUMENT, "lb_stored_terms: count is NULL");
     return describe(stored, 0, &m, &t, count);
@@ -105,7 +98,7 @@ lb_status lb_stored_terms(const lb_stored *stored, int32_t *count)
 lb_status lb_stored_problem(const lb_stored *stored, int32_t index, lb_problem *problem)
 {
     lb_matrix m;
-    term t;
+    lb_term t;
     int32_t count;
     LB_CHECK_STRUCT(problem, lb_problem);
     LB_TRY(describe(stored, index, &m, &t, &count));
@@ -165,7 +158,8 @@ typedef struct canonical {
     uint64_t row_bytes;
 } canonical;
 
-static int value_of(const lb_form *f, const lb_params *p, const term *t, unsigned code, int64_t j)
+static int value_of(const lb_form *f, const lb_params *p, const lb_term *t, unsigned code,
+                    int64_t j)
 {
     bool here = t->halves == 1 || j % 2 == t->half;
     if (t->offset)
@@ -177,7 +171,7 @@ static int value_of(const lb_form *f, const lb_params *p, const term *t, unsigne
     return f->has_zeros ? (int)code : (int)code - f->zero;
 }
 
-static void convert_row(const lb_form *f, const term *t, const lb_rows *rows, int64_t n,
+static void convert_row(const lb_form *f, const lb_term *t, const lb_rows *rows, int64_t n,
                         canonical *c)
 {
     const lb_params *p = &rows->all;
@@ -199,7 +193,7 @@ static void convert_row(const lb_form *f, const term *t, const lb_rows *rows, in
 }
 
 /* Columns of the other half must not count: their code is the zero point of this half. */
-static void mask_zeros(const lb_form *f, const term *t, int64_t n, canonical *c)
+static void mask_zeros(const lb_form *f, const lb_term *t, int64_t n, canonical *c)
 {
     if (t->halves == 1 || !f->has_zeros || t->offset)
         return;
@@ -211,7 +205,7 @@ static void mask_zeros(const lb_form *f, const term *t, int64_t n, canonical *c)
                          (unsigned)c->zeros[n * c->groups + k / 32]);
 }
 
-static lb_status fill(const lb_matrix *m, const term *t, canonical *c)
+static lb_status fill(const lb_matrix *m, const lb_term *t, canonical *c)
 {
     lb_rows rows;
     LB_TRY(make_order(m, c->perm));
@@ -228,100 +222,20 @@ static lb_status fill(const lb_matrix *m, const term *t, canonical *c)
     return status;
 }
 
-/* ---- Straight to the layout ------------------------------------------------------------------ */
-
-static bool goes_in_panels(const lb_plan *plan, const lb_matrix *m, const term *t,
-                           const int32_t *perm)
+/* Those whose columns are not permuted may go straight to the layout. */
+static bool is_in_order(const int32_t *perm, int64_t k_end)
 {
-    const lb_form *f = &m->form;
-    const lb_blob_header *h = plan->blob;
-    bool same = h->n == f->n && h->k == f->k && h->type == t->type && h->batch == 1 &&
-                h->groups == (one_scale_per_row(f) ? 1 : f->groups) &&
-                h->has_zero == (f->has_zeros && !t->offset) && h->has_scale;
-    if (!same || t->halves != 1 || f->levels_table || f->n == 0 || f->n % LB_PANEL || f->k == 0)
-        return false;
-    for (int64_t k = 0; k < f->k; k++)
+    for (int64_t k = 0; k < k_end; k++)
         if (perm[k] != k)
             return false;
     return true;
-}
-
-/* Scales, zero points and, of offsets, sums. */
-static lb_status fill_meta(const lb_blob_header *h, const lb_matrix *m, const term *t, char *blob)
-{
-    const lb_form *f = &m->form;
-    float *scale = (float *)(void *)(blob + h->scale);
-    int32_t *zero = (int32_t *)(void *)(blob + h->zero);
-    lb_rows rows; /* of a panel, because its scales lie side by side */
-    LB_TRY(lb_rows_make(f, LB_PANEL, &rows));
-    lb_status status = LB_OK;
-    for (int64_t n = 0; n < f->n && status == LB_OK; n += LB_PANEL) {
-        for (int64_t i = 0; i < LB_PANEL && status == LB_OK; i++) {
-            lb_params p = lb_rows_params(&rows, f, i);
-            status = lb_matrix_load_params(m, n + i, &p);
-        }
-        const float *from = t->offset ? rows.all.offset : rows.all.scale;
-        for (int64_t g = 0; g < h->groups && status == LB_OK; g++)
-            for (int64_t i = 0; i < LB_PANEL; i++) {
-                int64_t at = g * h->n_pad + n + i, j = i * f->groups + g;
-                scale[at] = t->offset         ? -from[j]
-                            : f->divisor == 1 ? from[j]
-                                              : from[j] / (float)f->divisor;
-                if (h->has_zero)
-                    zero[at] = rows.all.zero[j];
-            }
-    }
-    lb_rows_free(&rows);
-    return status;
-}
-
-/* Sums of values, from those of codes (of offsets: from nothing). */
-static void finish_sums(const lb_blob_header *h, const term *t, int32_t zero, int32_t *sum)
-{
-    for (int64_t g = 0; g < h->groups; g++) {
-        int64_t end = (g + 1) * h->group < h->k ? (g + 1) * h->group : h->k;
-        int32_t length = (int32_t)(end - g * h->group), add = t->offset ? length : -zero * length;
-        for (int64_t n = 0; n < h->n; n++)
-            sum[g * h->n_pad + n] += add;
-    }
-}
-
-/* *done: false where it cannot be done so, or where the slow way has a sentence to say. */
-static lb_status pack_in_panels(const lb_plan *plan, const lb_matrix *m, const term *t,
-                                const int32_t *perm, void *blob, bool *done)
-{
-    const lb_blob_header *h = plan->blob;
-    const lb_form *f = &m->form;
-    int32_t zero = f->has_zeros || t->offset ? 0 : f->zero;
-    int32_t *sum = (int32_t *)(void *)((char *)blob + h->sum);
-    char *codes = (char *)blob + h->codes;
-    lb_extent e;
-    lb_panels panels;
-    *done = false;
-    if (!goes_in_panels(plan, m, t, perm))
-        return LB_OK;
-    LB_TRY(lb_extent_make(lb_layout_find(h->layout), t->type, f->n, f->k, &e));
-    bool whole = e.n_pad == f->n && e.k_pad == f->k;
-    if (t->offset ? !whole || e.bits != 1 : !lb_panels_open(m, &e, zero, &panels))
-        return LB_OK;
-    lb_blob_begin(h, &e, whole, blob);
-    if (t->offset)
-        memset(codes, 0xff, (size_t)e.bytes); /* +1 everywhere */
-    for (int64_t n = 0; n < f->n && !t->offset; n += LB_PANEL)
-        if (!lb_panels_pack(&panels, m, n, codes, h->group, sum + n, h->n_pad))
-            return LB_OK;
-    finish_sums(h, t, zero, sum);
-    LB_TRY(fill_meta(h, m, t, blob));
-    lb_blob_end(h, blob);
-    *done = true;
-    return LB_OK;
 }
 
 lb_status lb_weights_pack_stored(const lb_plan *plan, const lb_stored *stored, int32_t index,
                                  void *blob, size_t bytes)
 {
     lb_matrix m;
-    term t;
+    lb_term t;
     int32_t count;
     LB_TRY(describe(stored, index, &m, &t, &count));
     if (!plan || !blob || bytes < plan->blob->bytes || (uintptr_t)blob % 8)
@@ -329,6 +243,7 @@ lb_status lb_weights_pack_stored(const lb_plan *plan, const lb_stored *stored, i
                        plan && blob ? "the blob is too small, or not aligned to 8 bytes"
                                     : "plan or blob is NULL");
     const lb_form *f = &m.form;
+    int32_t threads = plan->context ? plan->context->host_threads : 1;
     canonical c = {.groups = one_scale_per_row(f) ? 1 : (f->groups + t.halves - 1) / t.halves};
     c.row_bytes = ((uint64_t)f->k * (unsigned)lb_type_bits(t.type) + 7) / 8;
     size_t values = (size_t)(f->n * c.groups) + 1;
@@ -336,8 +251,8 @@ lb_status lb_weights_pack_stored(const lb_plan *plan, const lb_stored *stored, i
     if (c.perm) {
         bool done = false;
         lb_status status = make_order(&m, c.perm);
-        if (status == LB_OK)
-            status = pack_in_panels(plan, &m, &t, c.perm, blob, &done);
+        if (status == LB_OK && is_in_order(c.perm, f->k))
+            status = lb_panels_blob(lb_panel_code_best(), threads, plan->blob, &m, &t, blob, &done);
         if (status != LB_OK || done) {
             free(c.perm);
             return status;

@@ -66,18 +66,6 @@ static uint32_t bits_from_float(float value)
     return bits;
 }
 
-float lb_f16_to_f32(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exponent = h >> 10 & 31u, mantissa = h & 1023u;
-    if (exponent == 31)
-        return float_from_bits(sign | 0x7f800000u | mantissa << 13);
-    if (exponent == 0) { /* subnormal: mantissa * 2^-24 is exact in f32 */
-        float value = (float)mantissa * 0x1p-24f;
-        return sign ? -value : value;
-    }
-    return float_from_bits(sign | (exponent + 112u) << 23 | mantissa << 13);
-}
-
 uint16_t lb_f16_from_f32(float value)
 {
     uint32_t bits = bits_from_float(value), sign = bits >> 16 & 0x8000u,
@@ -94,11 +82,6 @@ uint16_t lb_f16_from_f32(float value)
     }
     uint32_t odd = magnitude >> 13 & 1u;
     return (uint16_t)(sign | (magnitude - 0x38000000u + 0xfffu + odd) >> 13);
-}
-
-float lb_bf16_to_f32(uint16_t bits)
-{
-    return float_from_bits((uint32_t)bits << 16);
 }
 
 uint16_t lb_bf16_from_f32(float value)

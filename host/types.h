@@ -4,6 +4,7 @@
 #define LB_TYPES_H
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "lowbit/lowbit.h"
 
@@ -60,10 +61,27 @@ static inline bool lb_type_is_table(int32_t type)
 const char *lb_typeset_print(uint32_t set, char *text, size_t capacity);
 
 /* IEEE binary16 and bfloat16, round to nearest even. */
-float lb_f16_to_f32(uint16_t h);
 uint16_t lb_f16_from_f32(float value);
-float lb_bf16_to_f32(uint16_t bits);
 uint16_t lb_bf16_from_f32(float value);
+
+/* Without branches, so that loops become vector code. */
+static inline float lb_f16_to_f32(uint16_t h)
+{
+    uint32_t magnitude = h & 0x7fffu, bits, small_bits;
+    float small = (float)(int32_t)magnitude * 0x1p-24f, value; /* subnormal: exact in f32 */
+    memcpy(&small_bits, &small, sizeof small_bits);
+    bits = (magnitude << 13) + (magnitude >= 0x7c00u ? 0x70000000u : 0x38000000u);
+    bits = (magnitude < 0x400u ? small_bits : bits) | (uint32_t)(h & 0x8000u) << 16;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+static inline float lb_bf16_to_f32(uint16_t half)
+{
+    uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
 
 /* Field of `bits` (1, 2, 4, 8) bits at an absolute bit offset that is a multiple of `bits`. */
 static inline unsigned lb_field_get(const void *memory, uint64_t bit, int bits)

@@ -201,7 +201,11 @@ void lb_blob_begin(const lb_blob_header *header, const lb_extent *extent, bool w
     memcpy(bytes, header, sizeof *header);
     for (int64_t batch = 0; !whole && batch < header->batch; batch++)
         lb_extent_clear(extent, bytes + header->codes + (uint64_t)batch * header->codes_batch);
+    /* Where no columns are added, all that belongs to groups will be written. */
+    bool filled = header->n == header->n_pad;
     uint64_t meta = header->codes + (uint64_t)header->batch * header->codes_batch;
+    if (filled)
+        meta = header->has_table ? header->table : header->bytes;
     memset(bytes + meta, 0, (size_t)(header->bytes - meta));
 }
 

@@ -40,6 +40,9 @@ Test(misuse, of_devices_and_contexts)
     desc.flags = 8;
     refused(lb_context_create(&desc, &context), "flags are 0x8");
     desc.flags = 0;
+    desc.host_threads = 257;
+    refused(lb_context_create(&desc, &context), "host_threads is 257; 0 to 256 are possible");
+    desc.host_threads = 0;
     desc.native_context = &desc;
     refused(lb_context_create(&desc, &context), "native_device is NULL");
     desc.native_context = NULL;

@@ -25,6 +25,7 @@ Test(qbench, usage_errors_exit_with_2_and_say_what_is_wrong)
     expect(2, "--json /no/such/dir/x.json --csv /no/such/dir/x.csv -d ref 's8*s8->s32 m4 n4 k4'",
            "cannot open /no/such/dir/x.csv");
     expect(2, "--repeat 0 -d ref", "--repeat");
+    expect(2, "repack --threads 0 -d ref", "--threads");
     expect(2, "--m -1 --bits 8", "negative");
     expect(2, "explain", "problem line");
 }

@@ -72,7 +72,7 @@ static void run_together(int count, void (*body)(int index, void *shared), void 
 }
 
 /* A context of the backend; NULL, with a word to the log, where it has no device. */
-static lb_context *context_of(const char *backend, const char *cache_dir)
+static inline lb_context *context_of(const char *backend, const char *cache_dir)
 {
     lb_context_desc desc = LB_CONTEXT_DESC_INIT;
     lb_context *context = NULL;

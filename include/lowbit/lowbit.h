@@ -333,6 +333,8 @@ typedef struct lb_ptr {
  * in-order queue. */
 typedef void *lb_stream;
 
+#define LB_MAX_HOST_THREADS 256
+
 typedef struct lb_context_desc {
     uint32_t struct_size;
     uint32_t flags;
@@ -342,8 +344,10 @@ typedef struct lb_context_desc {
     const char
         *cache_dir; /* compiled kernels; NULL: $LOWBIT_CACHE_DIR, else $XDG_CACHE_HOME/lowbit, else
                        ~/.cache/lowbit; "" = no cache */
-    const char *tuning; /* a file of `qbench tune`, read besides what is built in; NULL:
-                           lb_tuning_path(), if it is there; "" = none */
+    const char *tuning;   /* a file of `qbench tune`, read besides what is built in; NULL:
+                             lb_tuning_path(), if it is there; "" = none */
+    int32_t host_threads; /* that packing stored weights may use, the calling one among them, up to
+                             LB_MAX_HOST_THREADS; 0: that one alone */
 } lb_context_desc;
 #define LB_CONTEXT_DESC_INIT LB_STRUCT_INIT(lb_context_desc)
 

@@ -44,7 +44,7 @@ class ContextDesc(c.Structure):
     _fields_ = [
         ("struct_size", c.c_uint32), ("flags", c.c_uint32), ("device", c.c_char_p),
         ("native_context", c.c_void_p), ("native_device", c.c_void_p), ("cache_dir", c.c_char_p),
-        ("tuning", c.c_char_p),
+        ("tuning", c.c_char_p), ("host_threads", c.c_int32),
     ]
 
 
