@@ -4,7 +4,8 @@
 # deb.sh FOLDER EXAMPLES SCRATCH [ROOT]
 # The packages in FOLDER as a stranger uses them: EXAMPLES/int4.c built through pkg-config and through CMake,
 # run; qbench run. Without ROOT the packages are unpacked under SCRATCH; with ROOT, the folder of a Debian system
-# (debootstrap --include=gcc,libc6-dev,pkg-config,cmake,make), they are installed in it by dpkg.
+# (mmdebstrap --include=gcc,libc6-dev,pkgconf,cmake,make), they are installed in it by apt, and purged. Exits with 77
+# where apt has no packages there, as without a network.
 set -euo pipefail
 folder=$(realpath "$1") examples=$(realpath "$2") scratch=$(realpath -m "$3") root=${4:-}
 
@@ -47,8 +48,11 @@ if [ -n "$root" ]; then
     rm -rf "$root/work"
     cp -r "$scratch/work" "$root/work"
     cp "$folder"/*.deb "$root/work"
+    [ -z "$(find "$root/usr" -name '*lowbit*')" ] || fail "$root has it already"
+    chroot "$root" apt-get update >"$scratch/apt.log" 2>&1 || { cat "$scratch/apt.log"; exit 77; }
     chroot "$root" sh -c 'cd /work && apt-get install -y --no-install-recommends ./*.deb' >"$scratch/apt.log" 2>&1 ||
         { cat "$scratch/apt.log"; fail "the packages cannot be installed"; }
+    grep -E '^Setting up (liblowbit|lowbit)' "$scratch/apt.log"
     chroot "$root" sh -c 'cd /work && sh try.sh ""'
     chroot "$root" sh -c 'dpkg --purge lowbit-tools liblowbit-dev liblowbit0.1' >"$scratch/purge.log" 2>&1
     [ -z "$(find "$root/usr" -name '*lowbit*')" ] || fail "files stay after the packages are gone"
