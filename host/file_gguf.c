@@ -111,7 +111,7 @@ static const struct gguf_type {
     {16, "IQ2_XXS", NULL, 256, 66},   {17, "IQ2_XS", NULL, 256, 74},
     {18, "IQ3_XXS", NULL, 256, 98},   {19, "IQ1_S", NULL, 256, 50},
     {20, "IQ4_NL", "iq4_nl", 32, 18}, {21, "IQ3_S", NULL, 256, 110},
-    {22, "IQ2_S", NULL, 256, 82},     {23, "IQ4_XS", NULL, 256, 136},
+    {22, "IQ2_S", NULL, 256, 82},     {23, "IQ4_XS", "iq4_xs", 256, 136},
     {24, "I8", NULL, 1, 1},           {25, "I16", NULL, 1, 2},
     {26, "I32", NULL, 1, 4},          {27, "I64", NULL, 1, 8},
     {28, "F64", NULL, 1, 8},          {29, "IQ1_M", NULL, 256, 56},

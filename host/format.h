@@ -110,7 +110,7 @@ extern const size_t lb_formats_count;
 extern const lb_scheme lb_scheme_gptq, lb_scheme_gptq_v2, lb_scheme_awq, lb_scheme_awq_v2,
     lb_scheme_ct, lb_scheme_ct_int8, lb_scheme_marlin, lb_scheme_bnb4, lb_scheme_bnb4_double,
     lb_scheme_bnb8, lb_scheme_nbits, lb_scheme_d, lb_scheme_d_m, lb_scheme_e8m0, lb_scheme_q2_k,
-    lb_scheme_q3_k, lb_scheme_q4_k, lb_scheme_q6_k, lb_scheme_tq, lb_scheme_i2_s,
+    lb_scheme_q3_k, lb_scheme_q4_k, lb_scheme_q6_k, lb_scheme_iq4_xs, lb_scheme_tq, lb_scheme_i2_s,
     lb_scheme_hf_bitnet, lb_scheme_hf_bitnet_div, lb_scheme_bitnet_gpu, lb_scheme_larq,
     lb_scheme_canon, lb_scheme_dense;
 

@@ -247,6 +247,22 @@ static void q6_k_factors(uint8_t *block, int16_t *sub, int16_t *sub_offset, bool
 }
 SUPER(q6_k, "8-bit scales of 16, f16 d of 256", -128, 127, 0, 208, -1)
 
+/* Low nibbles: bytes 4-7, two scales in each; high pairs: bytes 2 and 3. */
+static void iq4_xs_factors(uint8_t *block, int16_t *sub, int16_t *sub_offset, bool store)
+{
+    (void)sub_offset;
+    for (unsigned i = 0; i < 8; i++)
+        if (store) {
+            lb_field_put(block, 32 + 4 * i, 4, (unsigned)(sub[i] + 32) & 15u);
+            lb_field_put(block, 16 + 2 * i, 2, (unsigned)(sub[i] + 32) >> 4);
+        } else {
+            sub[i] = (int16_t)((int)(lb_field_get(block, 32 + 4 * i, 4) |
+                                     lb_field_get(block, 16 + 2 * i, 2) << 4) -
+                               32);
+        }
+}
+SUPER(iq4_xs, "6-bit scales of 32, f16 d of 256", -32, 31, 0, 0, -1)
+
 /* ---- The canonical format -------------------------------------------------------------------- */
 
 static uint64_t scale_count(const lb_form *f)

@@ -66,6 +66,10 @@ static uint32_t bits_from_float(float value)
     return bits;
 }
 
+/* The inline functions, for calls that are not inlined. */
+extern inline float lb_f16_to_f32(uint16_t h);
+extern inline float lb_bf16_to_f32(uint16_t half);
+
 uint16_t lb_f16_from_f32(float value)
 {
     uint32_t bits = bits_from_float(value), sign = bits >> 16 & 0x8000u,

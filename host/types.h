@@ -65,7 +65,7 @@ uint16_t lb_f16_from_f32(float value);
 uint16_t lb_bf16_from_f32(float value);
 
 /* Without branches, so that loops become vector code. */
-static inline float lb_f16_to_f32(uint16_t h)
+inline float lb_f16_to_f32(uint16_t h)
 {
     uint32_t magnitude = h & 0x7fffu, bits, small_bits;
     float small = (float)(int32_t)magnitude * 0x1p-24f, value; /* subnormal: exact in f32 */
@@ -75,7 +75,7 @@ static inline float lb_f16_to_f32(uint16_t h)
     memcpy(&value, &bits, sizeof value);
     return value;
 }
-static inline float lb_bf16_to_f32(uint16_t half)
+inline float lb_bf16_to_f32(uint16_t half)
 {
     uint32_t bits = (uint32_t)half << 16;
     float value;

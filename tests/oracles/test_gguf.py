@@ -13,7 +13,7 @@ N, K = 32, 1024
 # Where the block's f16 scales (exponent byte for MXFP4) lie, so that random blocks hold finite ones.
 SCALES = {Type.Q4_0: [0], Type.Q4_1: [0, 2], Type.Q5_0: [0], Type.Q5_1: [0, 2], Type.Q8_0: [0], Type.Q2_K: [80, 82],
           Type.Q3_K: [108], Type.Q4_K: [0, 2], Type.Q5_K: [0, 2], Type.Q6_K: [208], Type.TQ1_0: [52], Type.TQ2_0: [64],
-          Type.IQ4_NL: [0], Type.MXFP4: []}
+          Type.IQ4_NL: [0], Type.IQ4_XS: [0], Type.MXFP4: []}
 TERNARY = {Type.TQ1_0, Type.TQ2_0}
 QUANTISED = [Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0, Type.TQ1_0, Type.TQ2_0, Type.MXFP4]
 
