@@ -87,8 +87,9 @@ static lb_status make(const qb_options *o, int i, lb_stored *w)
     return status;
 }
 
+/* What kernels of this type of A eat, unless it is in `seen`, a list of layouts, already. */
 static lb_status measure(const qb_options *o, lb_context *context, const lb_stored *w, int32_t term,
-                         int32_t a_type)
+                         int32_t a_type, char *seen, size_t capacity)
 {
     lb_problem p = LB_PROBLEM_INIT;
     lb_plan *plan = NULL;
@@ -100,6 +101,13 @@ static lb_status measure(const qb_options *o, lb_context *context, const lb_stor
     TRY(lb_stored_problem(w, term, &p));
     TRY(lb_plan_create(context, &p, NULL, &plan));
     lb_status status = lb_plan_get_info(plan, &info);
+    char word[40];
+    snprintf(word, sizeof word, "%s ", info.layout);
+    if (status == LB_OK && strstr(seen, word)) {
+        lb_plan_destroy(plan);
+        return LB_OK;
+    }
+    snprintf(seen + strlen(seen), capacity - strlen(seen), "%s", word);
     packing work = {.plan = plan, .stored = w, .term = term, .bytes = (size_t)info.weights_bytes};
     work.blob = malloc(work.bytes);
     double seconds = 0;
@@ -134,9 +142,10 @@ int qb_command_repack(qb_options *o)
         if (status == LB_OK)
             status = lb_stored_terms(&w, &terms);
         for (int32_t t = 0; t < terms && status == LB_OK; t++) {
-            status = measure(o, context, &w, t, LB_TYPE_F32);
-            if (status == LB_OK)
-                status = measure(o, context, &w, t, LB_TYPE_S8);
+            static const int32_t types[] = {LB_TYPE_F32, LB_TYPE_F16, LB_TYPE_S8};
+            char seen[128] = "";
+            for (int a = 0; a < 3 && status == LB_OK; a++)
+                status = measure(o, context, &w, t, types[a], seen, sizeof seen);
         }
         for (int p = 0; p < LB_PART_COUNT; p++)
             free(w.part[p].data);

@@ -43,7 +43,7 @@ struct lb_kernel {
     uint32_t caps;
     uint32_t flags;
     int64_t m_min, m_max; /* 0 = no limit */
-    const char *needs;    /* device feature words, space separated; "!word": must lack it; "" = none */
+    const char *needs; /* device feature words, space separated; "!word": must lack it; "" = none */
     /* Anything masks cannot say; writes a reason and returns false to refuse. NULL = nothing more.
      */
     bool (*accept)(const lb_kernel *row, const lb_problem *p, const lb_device *device, char *why,

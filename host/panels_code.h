@@ -191,16 +191,12 @@ WRITE(write_x4)
     memcpy(line_at(e, codes, n, k), x, (size_t)(count * e->bits / 32) * sizeof *x);
 }
 
-/* Even k in the low half of a word, odd ones in the high half: "01", "021", "0321". */
 WRITE(write_h)
 {
     uint32_t *to = line_at(e, codes, n, k);
     EACH_LINE(l, count * e->bits / 32)
-    if (e->bits == 8)
-        EACH_ROW(i)
-    to[l * LB_PANEL + i] = middle_bytes(x[l][i]);
-    else if (e->bits == 4) EACH_ROW(i) to[l * LB_PANEL + i] = middle_nibbles(middle_bytes(x[l][i]));
-    else EACH_ROW(i) to[l * LB_PANEL + i] = middle_pairs(middle_nibbles(middle_bytes(x[l][i])));
+    EACH_ROW(i)
+    to[l * LB_PANEL + i] = halves(x[l][i], e->bits);
 }
 
 /* Lines of 64 pairs of bytes, two to a word: "10", "201", "3021". */
@@ -252,11 +248,12 @@ WRITE(write_block)
                 count, x);
 }
 
-static const lb_panel_writer writers[] = {{"panel64x4", write_x4},
-                                          {"panel64h", write_h},
-                                          {"panel64x2", write_x2},
-                                          {"rows", write_rows},
-                                          {"block16x64", write_block}};
+#include "panels_frag.h"
+
+static const lb_panel_writer writers[] = {
+    {"panel64x4", write_x4},    {"panel64h", write_h},       {"panel64x2", write_x2},
+    {"rows", write_rows},       {"block16x64", write_block}, {"frag64x128", write_frag128},
+    {"frag64x64", write_frag64}};
 
 /* ---- All ------------------------------------------------------------------------------------- */
 

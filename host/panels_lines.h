@@ -56,6 +56,15 @@ static inline uint32_t line2(uint32_t w) /* its own inverse: a square of 4 x 4, 
     return exchange(exchange(w, 6, 0x00cc00ccu), 12, 0x0000f0f0u);
 }
 
+/* Lines to words with even k in the low half, odd ones in the high half: "01", "021", "0321". */
+static inline uint32_t halves(uint32_t line, int64_t bits)
+{
+    line = middle_bytes(line);
+    if (bits < 8)
+        line = middle_nibbles(line);
+    return bits == 2 ? middle_pairs(line) : line;
+}
+
 /* ---- Turning rows into columns --------------------------------------------------------------- */
 
 #if defined(__has_builtin)
@@ -114,12 +123,12 @@ static inline void turn4(const void *row0, const void *row1, const void *row2, c
 static inline void turn_rows(const uint8_t *from, int64_t from_row, int64_t words, uint8_t *to,
                              int64_t to_row)
 {
-    int64_t w = 0;
-    for (; w + 4 <= words; w += 4) {
+    int64_t whole = words / 4 * 4;
+    for (int64_t w = 0; w < whole; w += 4) {
         const uint8_t *at = from + 4 * w;
         turn4(at, at + from_row, at + 2 * from_row, at + 3 * from_row, to + w * to_row, to_row);
     }
-    for (; w < words; w++)
+    for (int64_t w = whole; w < words; w++)
         for (int64_t i = 0; i < 4; i++)
             memcpy(to + w * to_row + 4 * i, from + i * from_row + 4 * w, 4);
 }
@@ -148,10 +157,10 @@ static inline void scatter(lb_line *x, int64_t words, uint8_t *to, int64_t sixte
 {
     for (int64_t i = 0; i < LB_PANEL; i += 4) {
         uint8_t *at = to + i / 16 * sixteen + i % 16 * row;
-        int64_t w = 0;
-        for (; w + 4 <= words; w += 4)
+        int64_t whole = words / 4 * 4;
+        for (int64_t w = 0; w < whole; w += 4)
             turn4(&x[w][i], &x[w + 1][i], &x[w + 2][i], &x[w + 3][i], at + 4 * w, row);
-        for (; w < words; w++)
+        for (int64_t w = whole; w < words; w++)
             for (int64_t j = 0; j < 4; j++)
                 memcpy(at + j * row + 4 * w, &x[w][i + j], 4);
         for (int64_t j = 0; j < 4; j++)
