@@ -19,13 +19,13 @@ static const uint8_t *codes_of(const lb_matrix *m)
 static inline void lines_of_dense(lb_line *x, int64_t lines, int64_t bits)
 {
     if (bits == 4)
-        EACH_LINE(l, lines)
-    EACH_ROW(i)
-    x[l][i] = line4(x[l][i]);
+        EACH_LINE (l, lines)
+            EACH_ROW (i)
+                x[l][i] = line4(x[l][i]);
     if (bits == 2)
-        EACH_LINE(l, lines)
-    EACH_ROW(i)
-    x[l][i] = line2(x[l][i]);
+        EACH_LINE (l, lines)
+            EACH_ROW (i)
+                x[l][i] = line2(x[l][i]);
 }
 
 /* Rows of dense streams: compressed-tensors, MatMulNBits. */
@@ -50,8 +50,8 @@ READ(read_nbits)
 READ(read_gptq)
 {
     int64_t bits = m->form.bits, lines = count * bits / 32;
-    EACH_LINE(l, lines)
-    memcpy(x[l], codes_of(m) + 4 * ((k * bits / 32 + l) * m->form.n + n), sizeof *x);
+    EACH_LINE (l, lines)
+        memcpy(x[l], codes_of(m) + 4 * ((k * bits / 32 + l) * m->form.n + n), sizeof *x);
     lines_of_dense(x, lines, bits);
 }
 
@@ -113,13 +113,12 @@ static inline void gather_blocks(const uint8_t *at, int64_t row, int64_t blocks,
    `apart` lines on. */
 static inline void lines_of_halves(lb_line *raw, int64_t apart, lb_line *x)
 {
-    EACH_LINE(l, apart)
-    EACH_ROW(i)
-    {
-        uint32_t a = raw[2 * l][i], b = raw[2 * l + 1][i];
-        x[l][i] = (a & 0x0f0f0f0fu) | (b & 0x0f0f0f0fu) << 4;
-        x[apart + l][i] = (a >> 4 & 0x0f0f0f0fu) | (b & 0xf0f0f0f0u);
-    }
+    EACH_LINE (l, apart)
+        EACH_ROW (i) {
+            uint32_t a = raw[2 * l][i], b = raw[2 * l + 1][i];
+            x[l][i] = (a & 0x0f0f0f0fu) | (b & 0x0f0f0f0fu) << 4;
+            x[apart + l][i] = (a >> 4 & 0x0f0f0f0fu) | (b & 0xf0f0f0f0u);
+        }
 }
 READ(read_q4_0)
 {
@@ -135,9 +134,9 @@ READ(read_q8_0)
     int64_t row;
     const uint8_t *at = block_of(m, n, k, &row);
     gather_blocks(at + 2, row, count / 32, 34, 8, x);
-    EACH_LINE(l, count / 4)
-    EACH_ROW(i)
-    x[l][i] ^= 0x80808080u;
+    EACH_LINE (l, count / 4)
+        EACH_ROW (i)
+            x[l][i] ^= 0x80808080u;
 }
 READ(read_q4_k)
 {
@@ -159,10 +158,10 @@ READ(read_i2_s)
         for (int64_t l = 0; l < 8; l++) {
             lb_line *w = raw + l % 2 * 4;
             unsigned shift = (unsigned)(6 - l / 2 * 2);
-            EACH_ROW(i)
-            x[8 * b + l][i] =
-                (w[0][i] >> shift & 0x03030303u) | (w[1][i] >> shift & 0x03030303u) << 2 |
-                (w[2][i] >> shift & 0x03030303u) << 4 | (w[3][i] >> shift & 0x03030303u) << 6;
+            EACH_ROW (i)
+                x[8 * b + l][i] =
+                    (w[0][i] >> shift & 0x03030303u) | (w[1][i] >> shift & 0x03030303u) << 2 |
+                    (w[2][i] >> shift & 0x03030303u) << 4 | (w[3][i] >> shift & 0x03030303u) << 6;
         }
     }
 }
@@ -193,26 +192,22 @@ WRITE(write_x4)
 
 WRITE(write_h)
 {
-    uint32_t *to = line_at(e, codes, n, k);
-    EACH_LINE(l, count * e->bits / 32)
-    EACH_ROW(i)
-    to[l * LB_PANEL + i] = halves(x[l][i], e->bits);
+    halve(x, count * e->bits / 32, e->bits, line_at(e, codes, n, k));
 }
 
 /* Lines of 64 pairs of bytes, two to a word: "10", "201", "3021". */
 WRITE(write_x2)
 {
     uint32_t *line = line_at(e, codes, n, k);
-    EACH_LINE(l, count * e->bits / 32)
-    {
+    EACH_LINE (l, count * e->bits / 32) {
         uint16_t *to = (uint16_t *)(line + l * LB_PANEL);
         if (e->bits == 4)
-            EACH_ROW(i)
-        x[l][i] = exchange(x[l][i], 12, 0x0000f0f0u);
-        else if (e->bits == 2) EACH_ROW(i) x[l][i] =
-            middle_pairs(exchange(x[l][i], 12, 0x0000f0f0u));
-        EACH_ROW(i)
-        {
+            EACH_ROW (i)
+                x[l][i] = exchange(x[l][i], 12, 0x0000f0f0u);
+        else if (e->bits == 2)
+            EACH_ROW (i)
+                x[l][i] = middle_pairs(exchange(x[l][i], 12, 0x0000f0f0u));
+        EACH_ROW (i) {
             to[i] = (uint16_t)x[l][i];
             to[LB_PANEL + i] = (uint16_t)(x[l][i] >> 16);
         }
@@ -225,13 +220,13 @@ static void write_dense(const lb_extent *e, uint8_t *to, int64_t sixteen, int64_
 {
     int64_t bits = e->bits, lines = count * bits / 32, most = piece * bits / 32;
     if (bits == 4)
-        EACH_LINE(l, lines)
-    EACH_ROW(i)
-    x[l][i] = dense4(x[l][i]);
+        EACH_LINE (l, lines)
+            EACH_ROW (i)
+                x[l][i] = dense4(x[l][i]);
     if (bits == 2)
-        EACH_LINE(l, lines)
-    EACH_ROW(i)
-    x[l][i] = line2(x[l][i]);
+        EACH_LINE (l, lines)
+            EACH_ROW (i)
+                x[l][i] = line2(x[l][i]);
     for (int64_t l = 0; l < lines; l += most, to += apart)
         scatter(x + l, lines - l < most ? lines - l : most, to, sixteen, row, apart);
 }
@@ -243,7 +238,7 @@ WRITE(write_rows)
 }
 WRITE(write_block)
 {
-    int64_t row = 8 * e->bits, block = 16 * row, sixteen = e->k_pad / 64 * block;
+    int64_t row = INT64_C(8) * e->bits, block = 16 * row, sixteen = e->k_pad / 64 * block;
     write_dense(e, (uint8_t *)codes + n / 16 * sixteen + k / 64 * block, sixteen, row, 64, block,
                 count, x);
 }
@@ -263,36 +258,36 @@ static void sum_lines(lb_line *x, int64_t lines, int64_t bits, int32_t *sums)
 {
     uint32_t total[LB_PANEL] = {0};
     if (bits == 8)
-        EACH_LINE(l, lines)
-    EACH_ROW(i)
-    total[i] += (x[l][i] & 0x00ff00ffu) + (x[l][i] >> 8 & 0x00ff00ffu);
+        EACH_LINE (l, lines)
+            EACH_ROW (i)
+                total[i] += (x[l][i] & 0x00ff00ffu) + (x[l][i] >> 8 & 0x00ff00ffu);
     for (int64_t l = 0, end; bits < 8 && l < lines; l = end) {
         uint32_t bytes[LB_PANEL] = {0};
         end = bits == 4 && lines - l > 8 ? l + 8 : lines;
         for (int64_t at = l; at < end; at++)
             if (bits == 4)
-                EACH_ROW(i)
-        bytes[i] += (x[at][i] & 0x0f0f0f0fu) + (x[at][i] >> 4 & 0x0f0f0f0fu);
-        else EACH_ROW(i)
-        {
-            uint32_t t = (x[at][i] & 0x33333333u) + (x[at][i] >> 2 & 0x33333333u);
-            bytes[i] += (t & 0x0f0f0f0fu) + (t >> 4 & 0x0f0f0f0fu);
-        }
-        EACH_ROW(i)
-        total[i] += (bytes[i] & 0x00ff00ffu) + (bytes[i] >> 8 & 0x00ff00ffu);
+                EACH_ROW (i)
+                    bytes[i] += (x[at][i] & 0x0f0f0f0fu) + (x[at][i] >> 4 & 0x0f0f0f0fu);
+            else
+                EACH_ROW (i) {
+                    uint32_t t = (x[at][i] & 0x33333333u) + (x[at][i] >> 2 & 0x33333333u);
+                    bytes[i] += (t & 0x0f0f0f0fu) + (t >> 4 & 0x0f0f0f0fu);
+                }
+        EACH_ROW (i)
+            total[i] += (bytes[i] & 0x00ff00ffu) + (bytes[i] >> 8 & 0x00ff00ffu);
     }
-    EACH_ROW(i)
-    sums[i] = (int32_t)((total[i] & 0xffffu) + (total[i] >> 16));
+    EACH_ROW (i)
+        sums[i] = (int32_t)((total[i] & 0xffffu) + (total[i] >> 16));
 }
 
 static bool has_three(lb_line *x, int64_t lines)
 {
     uint32_t any[LB_PANEL] = {0}, found = 0;
-    EACH_LINE(l, lines)
-    EACH_ROW(i)
-    any[i] |= x[l][i] & x[l][i] >> 1;
-    EACH_ROW(i)
-    found |= any[i];
+    EACH_LINE (l, lines)
+        EACH_ROW (i)
+            any[i] |= x[l][i] & x[l][i] >> 1;
+    EACH_ROW (i)
+        found |= any[i];
     return found & 0x55555555u;
 }
 
@@ -301,11 +296,13 @@ static void add_to_fields(lb_line *x, int64_t lines, int64_t bits, uint32_t add)
 {
     uint32_t top = bits == 8 ? 0x80808080u : bits == 4 ? 0x88888888u : 0xaaaaaaaau, low = ~top;
     if (!(add & low))
-        EACH_LINE(l, lines)
-    EACH_ROW(i)
-    x[l][i] ^= add;
-    else EACH_LINE(l, lines) EACH_ROW(i) x[l][i] =
-        ((x[l][i] & low) + (add & low)) ^ ((x[l][i] ^ add) & top);
+        EACH_LINE (l, lines)
+            EACH_ROW (i)
+                x[l][i] ^= add;
+    else
+        EACH_LINE (l, lines)
+            EACH_ROW (i)
+                x[l][i] = ((x[l][i] & low) + (add & low)) ^ ((x[l][i] ^ add) & top);
 }
 
 static bool pack(const lb_panels *p, int64_t n, int64_t k, int64_t count)
@@ -322,9 +319,11 @@ static bool pack(const lb_panels *p, int64_t n, int64_t k, int64_t count)
         sum_lines(x + at * bits / 32, length * bits / 32, bits, part);
         int32_t less = p->zero * (int32_t)length;
         if (in == 0)
-            EACH_ROW(i)
-        sums[i] = part[i] - less;
-        else EACH_ROW(i) sums[i] += part[i] - less;
+            EACH_ROW (i)
+                sums[i] = part[i] - less;
+        else
+            EACH_ROW (i)
+                sums[i] += part[i] - less;
     }
     if (p->add)
         add_to_fields(x, lines, bits, p->add);
@@ -338,8 +337,8 @@ static void turn(const void *from, int64_t count, void *to, int64_t stride)
     for (int64_t at = 0; at < count; at += LB_LINES) {
         int64_t lines = count - at < LB_LINES ? count - at : LB_LINES;
         gather((const uint8_t *)from + 4 * at, 4 * count, lines, x);
-        EACH_LINE(l, lines)
-        memcpy((uint8_t *)to + 4 * (at + l) * stride, x[l], sizeof *x);
+        EACH_LINE (l, lines)
+            memcpy((uint8_t *)to + 4 * (at + l) * stride, x[l], sizeof *x);
     }
 }
 

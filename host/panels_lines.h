@@ -56,13 +56,21 @@ static inline uint32_t line2(uint32_t w) /* its own inverse: a square of 4 x 4, 
     return exchange(exchange(w, 6, 0x00cc00ccu), 12, 0x0000f0f0u);
 }
 
-/* Lines to words with even k in the low half, odd ones in the high half: "01", "021", "0321". */
-static inline uint32_t halves(uint32_t line, int64_t bits)
+/* Lines to words with even k in the low half, odd ones in the high half: "01", "021", "0321". `to`
+   may be the lines themselves. */
+static inline void halve(lb_line *x, int64_t lines, int64_t bits, uint32_t *to)
 {
-    line = middle_bytes(line);
-    if (bits < 8)
-        line = middle_nibbles(line);
-    return bits == 2 ? middle_pairs(line) : line;
+    const uint32_t *from = x[0];
+    int64_t words = lines * LB_PANEL;
+    if (bits == 8)
+        for (int64_t i = 0; i < words; i++)
+            to[i] = middle_bytes(from[i]);
+    else if (bits == 4)
+        for (int64_t i = 0; i < words; i++)
+            to[i] = middle_nibbles(middle_bytes(from[i]));
+    else
+        for (int64_t i = 0; i < words; i++)
+            to[i] = middle_pairs(middle_nibbles(middle_bytes(from[i])));
 }
 
 /* ---- Turning rows into columns --------------------------------------------------------------- */
