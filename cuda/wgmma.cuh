@@ -185,6 +185,34 @@ template <int BT, int BK, int BITS> struct lb_ring {
     }
 };
 
+/* `count` stages from s on, with two sets of fragments by turns: while one is multiplied, step(set,
+   s) makes the next and asks for its products. last(s) sees the last stage before it is given back.
+ */
+template <typename Ring, typename Set, typename Step, typename Last>
+LB_DEVICE void lb_wg_stages(Set (&sets)[2], unsigned &s, unsigned count, Step step, Last last)
+{
+    unsigned first = s, end = s + count;
+    auto one = [&](Set &set, unsigned at) {
+        step(set, at);
+        lb_wgmma_commit();
+        lb_wgmma_wait<1>();
+        if (at != first)
+            Ring::give_back(at - 1);
+    };
+#pragma unroll 1
+    for (; s + 2 <= end; s += 2) {
+        one(sets[0], s);
+        one(sets[1], s + 1);
+    }
+    if (s < end)
+        one(sets[0], s++);
+    lb_wgmma_wait<0>();
+    if (s != first) {
+        last(s - 1);
+        Ring::give_back(s - 1);
+    }
+}
+
 /* ---- To the epilogue ------------------------------------------------------------------------- */
 
 /* This warp's own piece of shared memory. */

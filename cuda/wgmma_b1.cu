@@ -71,22 +71,6 @@ template <int BT> struct product {
     int acc[ACC];
     bool add;
 
-    LB_DEVICE void step(uint32_t (&raw)[16], unsigned s, bool first)
-    {
-        uint64_t tile = lb_tile_descriptor(ring::take(s, raw).a);
-        lb_wgmma_fence();
-#pragma unroll
-        for (int i = 0; i < STEPS; i++) {
-            uint32_t fragment[4] = {raw[4 * i], raw[4 * i + 1], raw[4 * i + 2], raw[4 * i + 3]};
-            lb_wgmma_b1<BT>(acc, fragment, tile + 2 * i, add);
-            add = true;
-        }
-        lb_wgmma_commit();
-        lb_wgmma_wait<1>();
-        if (!first)
-            ring::give_back(s - 1);
-    }
-
     /* From popcounts to sums; n: this thread's first column. */
     LB_DEVICE void close(const lb_io &io, int n, unsigned slot)
     {
@@ -99,26 +83,24 @@ template <int BT> struct product {
 
     LB_DEVICE void make(const lb_kargs &p, const lb_io &io, int m0, int n0, unsigned &s)
     {
-        unsigned first = s, end = s + (unsigned)(p.k + BK - 1) / BK;
-        uint32_t raw[2][16];
+        uint32_t words[2][16];
         add = false;
 #pragma unroll
         for (int i = 0; i < ACC; i++)
             acc[i] = 0;
-#pragma unroll 1
-        for (; s + 2 <= end; s += 2) {
-            step(raw[0], s, s == first);
-            step(raw[1], s + 1, false);
-        }
-        if (s < end) {
-            step(raw[0], s, s == first);
-            s++;
-        }
-        lb_wgmma_wait<0>();
-        if (s != first) {
-            close(io, n0 + (int)threadIdx.x % 32 / 4, (s - 1) % ring::STAGES);
-            ring::give_back(s - 1);
-        }
+        auto step = [&](uint32_t(&raw)[16], unsigned at) {
+            uint64_t tile = lb_tile_descriptor(ring::take(at, raw).a);
+            lb_wgmma_fence();
+#pragma unroll
+            for (int i = 0; i < STEPS; i++) {
+                uint32_t fragment[4] = {raw[4 * i], raw[4 * i + 1], raw[4 * i + 2], raw[4 * i + 3]};
+                lb_wgmma_b1<BT>(acc, fragment, tile + 2 * i, add);
+                add = true;
+            }
+        };
+        lb_wg_stages<ring>(words, s, (unsigned)(p.k + BK - 1) / BK, step, [&](unsigned at) {
+            close(io, n0 + (int)threadIdx.x % 32 / 4, at % ring::STAGES);
+        });
         lb_wg_finish<BT>(acc, p, io, m0, n0, [](lb_eight<int> &, int, int) {});
     }
 };

@@ -101,44 +101,24 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
             total[i] = __fadd_rn(total[i], __fmul_rn(acc[i], scale[i / 2 % 2]));
     }
 
-    /* Two sets of fragments, by turns: a stage is widened while the one before is multiplied. */
-    LB_DEVICE void step_plain(uint32_t (&fragment)[STEPS][4], unsigned s, const widening &x,
-                              bool first)
-    {
-        uint32_t raw[WORDS];
-        uint64_t tile = lb_tile_descriptor(ring::take(s, raw).a);
-#pragma unroll
-        for (int step = 0; step < STEPS; step++)
-            widen(fragment[step], raw, step, x);
-        lb_wgmma_fence();
-#pragma unroll
-        for (int step = 0; step < STEPS; step++) {
-            lb_wgmma_f16<BT, BF16>(acc, fragment[step], tile + 2 * step, add);
-            add = true;
-        }
-        lb_wgmma_commit();
-        lb_wgmma_wait<1>();
-        if (!first)
-            ring::give_back(s - 1);
-    }
-
     LB_DEVICE void multiply_plain(const lb_kargs &p, const lb_io &io, int n, unsigned &s)
     {
-        unsigned first = s, end = s + (unsigned)(p.k + BK - 1) / BK;
-        uint32_t fragment[2][STEPS][4];
+        uint32_t fragments[2][STEPS][4];
         widening x = widening_of(p, io, n, 0);
-#pragma unroll 1
-        for (; s + 2 <= end; s += 2) {
-            step_plain(fragment[0], s, x, s == first);
-            step_plain(fragment[1], s + 1, x, false);
-        }
-        if (s < end) {
-            step_plain(fragment[0], s, x, s == first);
-            s++;
-        }
-        lb_wgmma_wait<0>();
-        if (s != first)
-            ring::give_back(s - 1);
+        auto step = [&](uint32_t(&fragment)[STEPS][4], unsigned at) {
+            uint32_t raw[WORDS];
+            uint64_t tile = lb_tile_descriptor(ring::take(at, raw).a);
+#pragma unroll
+            for (int i = 0; i < STEPS; i++)
+                widen(fragment[i], raw, i, x);
+            lb_wgmma_fence();
+#pragma unroll
+            for (int i = 0; i < STEPS; i++) {
+                lb_wgmma_f16<BT, BF16>(acc, fragment[i], tile + 2 * i, add);
+                add = true;
+            }
+        };
+        lb_wg_stages<ring>(fragments, s, (unsigned)(p.k + BK - 1) / BK, step, [](unsigned) {});
     }
 
     LB_DEVICE void multiply_groups(const lb_kargs &p, const lb_io &io, int n, unsigned &s)
