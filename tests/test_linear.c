@@ -13,7 +13,7 @@ static int8_t codes[N][K];
 static lb_linear *make(void)
 {
     static const int64_t dims[] = {N, K};
-    lb_tensor weights[3] = {{codes, LB_TYPE_S8, 2, dims}};
+    lb_tensor weights[LB_WEIGHT_COUNT] = {{codes, LB_TYPE_S8, 2, dims}};
     lb_linear *linear = NULL;
     for (int n = 0; n < N; n++)
         for (int k = 0; k < K; k++)
@@ -87,7 +87,7 @@ Test(linear, is_counted_and_numbered)
 Test(linear, refuses)
 {
     static const int64_t dims[] = {N, K - 1};
-    lb_tensor weights[3] = {{codes, LB_TYPE_S8, 2, dims}};
+    lb_tensor weights[LB_WEIGHT_COUNT] = {{codes, LB_TYPE_S8, 2, dims}};
     lb_linear *linear = NULL;
     check_status(lb_linear_create("ref", line, weights, &linear), LB_INVALID_ARGUMENT, "");
     cr_expect(strstr(lb_linear_error(), "codes is s8 [5, 39]"), "%s", lb_linear_error());

@@ -183,22 +183,26 @@ lb_status lb_ops_source(const lb_problem *p, const lb_tensor *weights, lb_weight
     int cols = p->b.layout == LB_LAYOUT_COLS, per_row;
     int64_t groups = p->b.group ? (p->k + p->b.group - 1) / p->b.group : 1;
     int64_t scales = values(p, p->b.scale, &per_row), zeros = values(p, p->b.zero, &per_row);
-    expected wanted[3] = {
+    lb_sizes sizes = LB_SIZES_INIT;
+    OPS_TRY(lb_ops_note(lb_problem_sizes(p, &sizes)));
+    expected wanted[LB_WEIGHT_COUNT] = {
         {"codes", stored_type(p->b.type),
          cols ? p->k * stored_elements(p->b.type, p->n) : p->n * stored_elements(p->b.type, p->k),
          0},
         {"scales", p->b.scale_type ? p->b.scale_type : LB_TYPE_F32, scales, 0},
         {"zeros", LB_TYPE_S32, zeros, 0},
+        {"tables", LB_TYPE_F32, (int64_t)(sizes.b_table / sizeof(float)), 0},
     };
     if (p->b.scale == LB_PER_GROUP)
         wanted[1].elements = p->n * groups;
     if (p->b.zero == LB_PER_GROUP)
         wanted[2].elements = p->n * groups;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < LB_WEIGHT_COUNT; i++)
         OPS_TRY(lb_ops_check(&weights[i], &wanted[i], 1));
     *source = (lb_weights_source){.struct_size = sizeof *source,
-                                  .codes = weights[0].data,
-                                  .scales = weights[1].data,
-                                  .zeros = weights[2].data};
+                                  .codes = weights[LB_WEIGHT_CODES].data,
+                                  .scales = weights[LB_WEIGHT_SCALES].data,
+                                  .zeros = weights[LB_WEIGHT_ZEROS].data,
+                                  .tables = weights[LB_WEIGHT_TABLES].data};
     return LB_OK;
 }

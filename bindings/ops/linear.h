@@ -31,6 +31,15 @@ typedef struct lb_tensor {
     const int64_t *dims;
 } lb_tensor;
 
+/* What is packed when the layer is made. */
+typedef enum lb_weight {
+    LB_WEIGHT_CODES = 0,
+    LB_WEIGHT_SCALES = 1,
+    LB_WEIGHT_ZEROS = 2,
+    LB_WEIGHT_TABLES = 3, /* of c4 and c2 */
+    LB_WEIGHT_COUNT = 4
+} lb_weight;
+
 /* What is passed at a call. Which of them a problem takes, lb_linear_takes says. */
 typedef enum lb_input {
     LB_INPUT_A = 0, /* [...][K]; the leading dimensions together are M */
@@ -50,8 +59,8 @@ typedef enum lb_input {
 LB_API const char *lb_linear_error(void);
 
 /*
- * Packs the weights codes, scales, zeros ([0], [1], [2], in host memory). The line's batch must be
- * 1 and its rows dense. Devices are named as in lb_context_desc.
+ * Packs weights[LB_WEIGHT_COUNT], which are in host memory. The line's batch must be 1 and its rows
+ * dense. Devices are named as in lb_context_desc.
  */
 LB_API lb_status lb_linear_create(const char *device, const char *line, const lb_tensor *weights,
                                   lb_linear **linear);

@@ -5,10 +5,11 @@
  *   attribute  problem   a problem line, e.g. "s8.token*s4.g32->f32 m16 n64 k128 +bias"
  *   attribute  device    where (default "auto"); on the CUDA provider always "cuda"
  *   inputs     A, B, B_scale, B_zero, A_scale, A_zero, bias, residual, residual_scale,
- * residual_zero, D_scale, D_zero; those that the problem lacks are "" or left out output     D,
- * [..., N]
+ *              residual_zero, D_scale, D_zero, B_table; those that the problem lacks are "" or left
+ *              out
+ *   output     D, [..., N]
  *
- * B, its scales and zero points must be constants; they are packed when the session is made.
+ * B, its scales, zero points and tables must be constants; they are packed when the session is made.
  * Elements narrower than a byte lie packed in uint8 tensors.
  */
 #include <stdatomic.h>
@@ -19,9 +20,9 @@
 #include "linear.h"
 #include "ort_abi.h"
 
-enum { LINE_LENGTH = 512, RANK = 8, WEIGHTS = 3 };
+enum { LINE_LENGTH = 512, RANK = 8 };
 
-/* The op's input i is weights[i - 1] for 1 to 3, else this. */
+/* What the op's input i is, if it is passed at a call. */
 static const int order[] = {
     LB_INPUT_A,
     -1,
@@ -35,7 +36,10 @@ static const int order[] = {
     LB_INPUT_RESIDUAL_ZERO,
     LB_INPUT_D_SCALE,
     LB_INPUT_D_ZERO,
+    -1,
 };
+/* Which of the op's inputs the weights are. */
+static const size_t constant_at[LB_WEIGHT_COUNT] = {1, 2, 3, 12};
 enum { INPUTS = sizeof order / sizeof *order };
 
 typedef struct kernel {
@@ -143,14 +147,15 @@ static OrtStatus *create(const OrtCustomOp *op, const OrtApi *api, const OrtKern
 {
     (void)api;
     char line[LINE_LENGTH], device[LINE_LENGTH];
-    int64_t dims[WEIGHTS][RANK];
-    lb_tensor weights[WEIGHTS] = {{NULL, 0, 0, NULL}};
+    int64_t dims[LB_WEIGHT_COUNT][RANK];
+    lb_tensor weights[LB_WEIGHT_COUNT] = {{NULL, 0, 0, NULL}};
     TRY(attribute(info, "problem", NULL, line));
     TRY(attribute(info, "device", "auto", device));
-    for (size_t i = 0; i < WEIGHTS; i++) {
+    for (size_t i = 0; i < LB_WEIGHT_COUNT; i++) {
         const OrtValue *value = NULL;
         int constant = 0;
-        OrtStatus *status = ORT(KernelInfoGetConstantInput_tensor)(info, i + 1, &constant, &value);
+        OrtStatus *status =
+            ORT(KernelInfoGetConstantInput_tensor)(info, constant_at[i], &constant, &value);
         if (status) /* a node with fewer inputs */
             ORT(ReleaseStatus)(status);
         else if (constant && value)
@@ -334,7 +339,7 @@ static int characteristic(const OrtCustomOp *op, size_t i)
 static int memory(const OrtCustomOp *op, size_t i)
 {
     (void)op;
-    return i >= 1 && i <= WEIGHTS ? ORT_MEMORY_CPU_INPUT : ORT_MEMORY_DEFAULT;
+    return i < INPUTS && order[i] < 0 ? ORT_MEMORY_CPU_INPUT : ORT_MEMORY_DEFAULT;
 }
 
 #define GEMM(provider)                                                                             \

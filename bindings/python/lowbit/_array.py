@@ -19,9 +19,12 @@ TYPES = {
     "f16": (C.LB_TYPE_F16, np.float16),
     "bf16": (C.LB_TYPE_BF16, np.uint16),
     "f32": (C.LB_TYPE_F32, np.float32),
+    "c4": (C.LB_TYPE_C4, np.uint8),
+    "c2": (C.LB_TYPE_C2, np.uint8),
 }
 NAMES = {number: name for name, (number, _) in TYPES.items()}
-RANGES = {"s8": (-128, 127), "u8": (0, 255), "s4": (-8, 7), "u4": (0, 15), "s2": (-2, 1), "u2": (0, 3), "t2": (-1, 1)}
+RANGES = {"s8": (-128, 127), "u8": (0, 255), "s4": (-8, 7), "u4": (0, 15), "s2": (-2, 1), "u2": (0, 3), "t2": (-1, 1),
+          "c4": (0, 15), "c2": (0, 3)}
 
 
 def refuse(text):

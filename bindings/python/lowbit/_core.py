@@ -4,10 +4,12 @@ import ctypes
 
 import numpy as np
 
-from ._array import NAMES, TYPES, array, refuse, row_bytes
+from ._array import NAMES, TYPES, array, bits, refuse, row_bytes
 from ._library import C, c, struct
 
 byref = ctypes.byref
+# The arrays of shapes() that are packed, and what they are called in lb_weights_source.
+WEIGHTS = {"b": "codes", "b_scale": "scales", "b_zero": "zeros", "b_table": "tables"}
 
 
 def version():
@@ -90,6 +92,9 @@ class Problem:
         matrix("b", p.b, *((self.n, self.k) if p.b.layout == C.LB_LAYOUT_ROWS else (self.k, self.n)))
         vector("b_scale", p.b.scale, TYPES[NAMES.get(p.b.scale_type, "f32")][1])
         vector("b_zero", p.b.zero, np.int32)
+        if p.b.type in (C.LB_TYPE_C4, C.LB_TYPE_C2):
+            shape = {C.LB_PER_CHANNEL: (self.n,), C.LB_PER_GROUP: (self.n, groups)}.get(p.b_table, ())
+            result["b_table"] = (np.float32, (*batch, *shape, 1 << bits(NAMES[p.b.type])))
         matrix("d", p.d, m, self.n)
         for name, operand in (("d", p.d), ("residual", p.residual)):
             vector(name + "_scale", operand.scale, np.float32, per_batch=False)
@@ -191,9 +196,9 @@ class Plan(_Handle):
         c.lb_plan_get_info(self, byref(info))
         return _dict(info)
 
-    def weights(self, codes, scales=None, zeros=None):
-        """Packs canonical weights: codes as pack() makes them, [N][bytes of K]."""
-        return Weights(self, codes, scales, zeros)
+    def weights(self, codes, scales=None, zeros=None, tables=None):
+        """Packs canonical weights: codes as pack() makes them, [N][bytes of K]; tables for c4 and c2."""
+        return Weights(self, codes, scales, zeros, tables)
 
     def run(self, weights, a, *, out=None, m=None, **arrays):
         """D, in `out` if given. The other arrays by their names in lb_args: a_scale, bias, residual ... Synchronous."""
@@ -209,7 +214,7 @@ class Plan(_Handle):
             return out
         keep = []
         for name, (dtype, shape) in shapes.items():
-            if name in ("b", "b_scale", "b_zero"):
+            if name in WEIGHTS:
                 continue
             if arrays.get(name) is None:
                 refuse(f"{name} is missing; the problem '{self.problem}' wants {np.dtype(dtype)} of shape {list(shape)}")
@@ -228,18 +233,17 @@ class Weights(_Handle):
 
     _destroy = "lb_weights_destroy"
 
-    def __init__(self, plan, codes, scales=None, zeros=None):
+    def __init__(self, plan, codes, scales=None, zeros=None, tables=None):
         super().__init__(plan)
         source = struct("lb_weights_source")
-        given = {"b": codes, "b_scale": scales, "b_zero": zeros}
         keep = []
-        for name, field in (("b", "codes"), ("b_scale", "scales"), ("b_zero", "zeros")):
+        for (name, field), value in zip(WEIGHTS.items(), (codes, scales, zeros, tables)):
             if name in plan._shapes:
-                if given[name] is None:
+                if value is None:
                     refuse(f"{field} is missing; the problem '{plan.problem}' has it")
-                keep.append(array(field, given[name], *plan._shapes[name]))
+                keep.append(array(field, value, *plan._shapes[name]))
                 setattr(source, field, keep[-1].ctypes.data)
-            elif given[name] is not None:
+            elif value is not None:
                 refuse(f"{field} is not part of the problem '{plan.problem}'")
         c.lb_weights_create(plan, byref(source), self._out())
 

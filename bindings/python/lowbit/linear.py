@@ -5,7 +5,7 @@ import ctypes
 import numpy as np
 
 from ._array import NAMES, TYPES, array, refuse
-from ._core import Problem
+from ._core import WEIGHTS, Problem
 from ._library import C as _C
 from ._library import Header, declare, error, find, header, include_dir
 
@@ -42,13 +42,12 @@ class Linear:
     """Linear("s8.token*s4.channel->f32 m16 n64 k128", codes, scales): weights as Plan.weights takes them, packed for the
     kernel that is best at the line's m. Called with A of any number of rows: linear(a, a_scale=...)."""
 
-    def __init__(self, line, codes, scales=None, zeros=None, device="auto"):
+    def __init__(self, line, codes, scales=None, zeros=None, device="auto", *, tables=None):
         self.problem = Problem(line)
         self.line, self.device = str(self.problem), device
         shapes = self.problem.shapes()
-        weights, keep = (_Tensor * 3)(), []
-        for tensor, name, field, value in zip(weights, ("b", "b_scale", "b_zero"), ("codes", "scales", "zeros"),
-                                              (codes, scales, zeros)):
+        weights, keep = (_Tensor * len(WEIGHTS))(), []
+        for tensor, (name, field), value in zip(weights, WEIGHTS.items(), (codes, scales, zeros, tables)):
             if value is None:
                 continue
             if name not in shapes:
@@ -89,6 +88,17 @@ class Linear:
         """D at `address` in host memory."""
         args.d.base = address
         ops.lb_linear_run_host(self, byref(args))
+
+    def workspace_bytes(self, m):
+        """What enqueue needs as args.workspace for m rows; makes their plan."""
+        plan, size = ctypes.c_void_p(), ctypes.c_uint64()
+        ops.lb_linear_plan(self, m, byref(plan), byref(size))
+        return size.value
+
+    def enqueue(self, args, address, stream):
+        """As run, on a stream, with addresses of the device's memory."""
+        args.d.base = address
+        ops.lb_linear_run(self, byref(args), stream)
 
     def __call__(self, a, **arrays):
         tensors, keep = {}, []

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests share: every device, random operands of a problem, and D in float64 by numpy alone."""
+import ctypes
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,12 @@ def integers(rng, kind, shape):
         return rng.integers(0, 2, shape) * 2 - 1
     low, high = RANGES[kind]
     return rng.integers(low, high + 1, shape)
+
+
+def nf4():
+    table = (ctypes.c_float * 16)()
+    lowbit.c.lb_codebook_nf4(table)
+    return np.array(table, np.float32)
 
 
 def scales(rng, *shape):

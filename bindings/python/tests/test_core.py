@@ -2,14 +2,14 @@
 """The numpy interface on every device: results against numpy, arrays in and out by DLPack, refusals."""
 import numpy as np
 import pytest
-from conftest import integers, scales
+from conftest import integers, nf4, scales
 
 import lowbit
 
 KINDS = ["s8", "u8", "s4", "u4", "s2", "u2", "t2", "b1"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "c4", "c2"])
 @pytest.mark.parametrize("count", [1, 7, 8, 33])
 def test_pack_and_unpack(rng, kind, count):
     values = integers(rng, kind, (3, count))
@@ -44,6 +44,32 @@ def test_scales_zeros_and_epilogue(device, rng):
     w = (b - zb.repeat(32, 1)) * sb.repeat(32, 1).astype(np.float64)
     expected = np.maximum((a - za[:, None]) * sa[:, None].astype(np.float64) @ w.T + bias + residual, 0)
     np.testing.assert_allclose(d, expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [".g32", ".channel.tables", ".g32.tables", ""])
+def test_weights_by_table(device, rng, shape):
+    n, k, groups = 6, 96, 3 if "g32" in shape else 1
+    a, codes = rng.standard_normal((4, k)).astype(np.float32), rng.integers(0, 16, (n, k))
+    sb = scales(rng, n, groups) if shape else None
+    own = rng.standard_normal((n, groups, 16)).astype(np.float32) if "tables" in shape else None
+    tables = nf4() if own is None else own if "g32" in shape else own[:, 0]
+    plan = lowbit.Context(device).plan(f"f32*c4{shape}->f32 m4 n{n} k{k}")
+    assert plan.problem.shapes()["b_table"] == (np.float32, tables.shape)
+    weights = plan.weights(lowbit.pack(codes, "c4"), sb if groups > 1 or sb is None else sb[:, 0], tables=tables)
+    rows = np.broadcast_to(nf4(), (n, groups, 16)) if own is None else own
+    w = np.take_along_axis(rows, codes.reshape(n, groups, -1), 2) * (1 if sb is None else sb[..., None])
+    np.testing.assert_allclose(plan.run(weights, a), a @ w.reshape(n, k).T, rtol=1e-4, atol=1e-4)
+
+
+def test_tables_are_checked():
+    plan = lowbit.Context("ref").plan("f32*c4->f32 m4 n4 k32")
+    codes = np.zeros((4, 16), np.uint8)
+    with pytest.raises(lowbit.InvalidArgument, match="tables is missing"):
+        plan.weights(codes)
+    with pytest.raises(lowbit.InvalidArgument, match=r"tables has shape \[15\]; the problem wants \[16\]"):
+        plan.weights(codes, tables=nf4()[:15])
+    with pytest.raises(lowbit.InvalidArgument, match="tables is not part of the problem"):
+        lowbit.Context("ref").plan("f32*s4->f32 m4 n4 k32").weights(codes, tables=nf4())
 
 
 def test_batches_and_rows_of_a_call(device, rng):

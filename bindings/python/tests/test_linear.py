@@ -4,7 +4,7 @@ import concurrent.futures
 
 import numpy as np
 import pytest
-from conftest import integers, scales
+from conftest import integers, nf4, scales
 
 import lowbit
 from lowbit.linear import Linear, ops
@@ -25,6 +25,14 @@ def test_any_number_of_rows(device, rng):
         d = linear(a, a_scale=sa, bias=bias)
         assert d.shape == (*shape, 9)
         np.testing.assert_allclose(d, (a * sa[..., None]) @ w.T + bias, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_by_table(rng):
+    codes, sb, a = rng.integers(0, 16, (9, 64)), scales(rng, 9, 2), rng.standard_normal((3, 64)).astype(np.float32)
+    linear = Linear("f32*c4.g32->f32 m4 n9 k64", lowbit.pack(codes, "c4"), sb, tables=nf4())
+    np.testing.assert_allclose(linear(a), a @ (nf4()[codes] * sb.repeat(32, 1)).T, rtol=1e-4, atol=1e-4)
+    with pytest.raises(lowbit.InvalidArgument, match="tables is missing"):
+        Linear("f32*c4.g32->f32 m4 n9 k64", lowbit.pack(codes, "c4"), sb)
 
 
 def test_threads_share_a_layer(rng):

@@ -2,14 +2,15 @@
 """The custom op in ONNX Runtime: models made here, run there, compared with numpy."""
 import numpy as np
 import pytest
-from conftest import integers, scales
+from conftest import integers, nf4, scales
 
 import lowbit
 import lowbit.onnxruntime
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
-NAMES = ["A", "B", "B_scale", "B_zero", "A_scale", "A_zero", "bias", "residual"]
+NAMES = ["A", "B", "B_scale", "B_zero", "A_scale", "A_zero", "bias", "residual", "residual_scale",
+         "residual_zero", "D_scale", "D_zero", "B_table"]
 
 
 def session(problem, constants, inputs, device="auto", after=(), output=onnx.TensorProto.FLOAT):
@@ -58,6 +59,12 @@ def test_weight_only_with_zeros(rng):
     run = session("f32*u4.g32.z->f32 m4 n8 k64", {"B": lowbit.pack(b, "u4"), "B_scale": sb, "B_zero": zb}, {"A": a})
     w = (b - zb.repeat(32, 1)) * sb.repeat(32, 1)
     np.testing.assert_allclose(run.run(None, {"A": a})[0], a @ w.T, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_by_table(rng):
+    codes, sb, a = rng.integers(0, 16, (9, 64)), scales(rng, 9, 2), rng.standard_normal((3, 64)).astype(np.float32)
+    run = session("f32*c4.g32->f32 m4 n9 k64", {"B": lowbit.pack(codes, "c4"), "B_scale": sb, "B_table": nf4()}, {"A": a})
+    np.testing.assert_allclose(run.run(None, {"A": a})[0], a @ (nf4()[codes] * sb.repeat(32, 1)).T, rtol=1e-4, atol=1e-4)
 
 
 def test_refusals_are_the_runtime_s_own_errors(rng):
