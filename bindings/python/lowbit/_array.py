@@ -43,7 +43,8 @@ def bits(name):
 
 
 def row_bytes(name, count):
-    return (count * bits(name) + 7) // 8
+    width = bits(name)
+    return count * (width // 8) if width >= 8 else (count * width + 7) // 8
 
 
 def pack(values, name):
