@@ -13,7 +13,7 @@ best device that is no GPU, CUDA tensors on their GPU's current stream. There ar
 from . import ops
 from .linear import Linear
 from .model import load_model, quantize_model
-from .parallel import ColumnParallelLinear, RowParallelLinear, shard_columns, shard_rows
+from .parallel import ColumnParallelLinear, RowParallelLinear, row_unit, shard_columns, shard_rows
 
-__all__ = ["ColumnParallelLinear", "Linear", "RowParallelLinear", "load_model", "ops", "quantize_model", "shard_columns",
-           "shard_rows"]
+__all__ = ["ColumnParallelLinear", "Linear", "RowParallelLinear", "load_model", "ops", "quantize_model", "row_unit",
+           "shard_columns", "shard_rows"]

@@ -18,34 +18,37 @@ from .._library import C, c
 from .linear import Linear
 
 
-def column_range(linear, rank, world):
-    """Rows of W, columns of y, that a rank has."""
-    n = linear.out_features
-    _check_rank(rank, world)
-    return n * rank // world, n * (rank + 1) // world
+def row_unit(linear):
+    """What K can only be split in multiples of: a group, and whole bytes of codes."""
+    p = linear.problem.struct
+    unit = p.b.group or 1
+    for operand in (p.a, p.b):
+        unit = math.lcm(unit, 8 // math.gcd(8, c.lb_type_bits(operand.type)))
+    return unit
 
 
 def row_range(linear, rank, world):
-    """Columns of W, of x, that a rank has: whole groups and bytes."""
-    p, k = linear.problem.struct, linear.in_features
-    _check_rank(rank, world)
-    whole = p.b.group
-    for operand in (p.a, p.b):
-        whole = math.lcm(whole or 1, 8 // math.gcd(8, c.lb_type_bits(operand.type)))
-    units = -(-k // whole)
-    if units < world:
-        refuse(f"K is {k}, which is {units} pieces of {whole}; it splits over at most {units} ranks, not {world}")
-    return min(k, units * rank // world * whole), min(k, units * (rank + 1) // world * whole)
+    """Columns of W, of x, that a rank has."""
+    return _range("K", linear.in_features, row_unit(linear), rank, world)
 
 
-def _check_rank(rank, world):
+def column_range(linear, rank, world, unit=1):
+    """Rows of W, columns of y, that a rank has; in multiples of unit."""
+    return _range("N", linear.out_features, unit, rank, world)
+
+
+def _range(what, size, unit, rank, world):
     if not 0 <= rank < world:
         refuse(f"rank is {rank}; there are 0 to {world - 1}")
+    units = -(-size // unit)
+    if units < world:
+        refuse(f"{what} is {size}, which is {units} pieces of {unit}; it splits over at most {units} ranks, not {world}")
+    return min(size, units * rank // world * unit), min(size, units * (rank + 1) // world * unit)
 
 
-def shard_columns(linear, rank, world):
+def shard_columns(linear, rank, world, unit=1):
     """The layer of one rank of a column parallel one."""
-    start, stop = column_range(linear, rank, world)
+    start, stop = column_range(linear, rank, world, unit)
     p = linear.problem.struct
     tensors = {name: getattr(linear, name) for name in ("codes", "scales", "zeros", "tables", "bias")}
     per_row = {"codes": True, "scales": p.b.scale >= C.LB_PER_CHANNEL, "zeros": p.b.zero >= C.LB_PER_CHANNEL,
@@ -97,12 +100,14 @@ class _Parallel(torch.nn.Module):
 
 
 class ColumnParallelLinear(_Parallel):
-    """This rank's columns of y; all of y with gather."""
+    """This rank's columns of y; all of y with gather. unit: row_unit of the row parallel layer that follows without
+    gather, so that the two split alike."""
 
-    def __init__(self, linear, group=None, gather=True):
-        super().__init__(linear, group, shard_columns)
+    def __init__(self, linear, group=None, gather=True, unit=1):
+        super().__init__(linear, group, lambda *arguments: shard_columns(*arguments, unit))
         self.gather = gather
-        self.widths = [stop - start for start, stop in (column_range(linear, r, self.world) for r in range(self.world))]
+        ranges = [column_range(linear, rank, self.world, unit) for rank in range(self.world)]
+        self.widths = [stop - start for start, stop in ranges]
 
     def forward(self, x):
         y = self.local(x)
@@ -118,7 +123,7 @@ class ColumnParallelLinear(_Parallel):
 
 class RowParallelLinear(_Parallel):
     """All of y, from all of x, or with split_input from this rank's columns of it (a column parallel layer's y without
-    gather, if the widths agree). Then A's scales are agreed on first, which needs a symmetric scheme."""
+    gather and with unit=row_unit(linear)). Then A's scales are agreed on first, which needs a symmetric scheme."""
 
     def __init__(self, linear, group=None, split_input=False):
         super().__init__(linear, group, shard_rows)
