@@ -9,8 +9,8 @@
  *              out
  *   output     D, [..., N]
  *
- * B, its scales, zero points and tables must be constants; they are packed when the session is made.
- * Elements narrower than a byte lie packed in uint8 tensors.
+ * B, its scales, zero points and tables must be constants; they are packed when the session is
+ * made. Elements narrower than a byte lie packed in uint8 tensors.
  */
 #include <stdatomic.h>
 #include <stdio.h>
