@@ -46,6 +46,20 @@ def jax_call(b, a):
     return lambda: call(a).block_until_ready()
 
 
+def torch_calls(b, a):
+    """The op; and a whole layer, whose call quantises its input per token and then multiplies."""
+    import torch
+
+    import lowbit.torch
+    codes, tensor = torch.from_numpy(b), torch.from_numpy(a)
+    layer = lowbit.torch.Linear.from_float(torch.nn.Linear(32, 1, bias=False), "s8.channel", "s8.token", device="ref")
+    x = torch.zeros(1, 32)
+    with torch.no_grad():
+        layer(x)
+    return [(f"PyTorch {torch.__version__}, torch.ops", lambda: torch.ops.lowbit.linear(tensor, codes, LINE, device="ref")),
+            ("PyTorch Linear, from floats", torch.no_grad()(lambda: layer(x)))]
+
+
 def main():
     b, a = np.ones((1, 32), np.int8), np.ones((1, 32), np.int8)
     linear, d = Linear(LINE, b, device="ref"), np.zeros((1, 1), np.int32)
@@ -56,15 +70,16 @@ def main():
     plan = lowbit.Context("ref").plan(LINE)
     weights = plan.weights(b)
     rows = [("Plan.run (numpy)", lambda: plan.run(weights, a)), ("Linear (numpy)", lambda: linear(a))]
-    for name, make in (("ONNX Runtime, session.run", onnxruntime_call), ("JAX, jit", jax_call)):
+    for name, make in (("ONNX Runtime, session.run", onnxruntime_call), ("JAX, jit", jax_call), ("PyTorch", torch_calls)):
         try:
-            rows.append((name, make(b, a)))
+            made = make(b, a)
+            rows += made if isinstance(made, list) else [(name, made)]
         except ImportError as reason:
             print(f"{name}: {reason}")
-    print(f"{'bare C call':28} {bare:7.1f} us")
+    print(f"{'bare C call':34} {bare:7.1f} us")
     for name, call in rows:
         took = least(call)
-        print(f"{name:28} {took:7.1f} us  {took - bare:+7.1f} us")
+        print(f"{name:34} {took:7.1f} us  {took - bare:+7.1f} us")
 
 
 if __name__ == "__main__":

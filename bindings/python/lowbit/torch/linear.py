@@ -56,6 +56,15 @@ class Linear(torch.nn.Module):
         wanted = DTYPES[kind] if kind else torch.from_numpy(np.empty(0, dtype)).dtype
         self.register_buffer(name, torch.zeros(shape, dtype=wanted))
 
+    def _apply(self, function, *rest, **named):
+        """to(), cuda(), half() ...: types are the problem's and stay; everything else is done."""
+
+        def keep_type(tensor):
+            result = function(tensor)
+            return result if result.dtype == tensor.dtype else tensor.to(result.device)
+
+        return super()._apply(keep_type, *rest, **named)
+
     # ---- Making ----
 
     @classmethod

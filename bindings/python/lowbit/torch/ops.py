@@ -17,9 +17,9 @@ import torch
 from .._array import TYPES as STORED
 from .._array import refuse, row_bytes
 from .._core import Context
-from .._library import C, c, struct
+from .._library import C, Unsupported, c, struct
 from . import reference
-from .packed import DTYPES, TYPES, cpu_device, layer_of, problem_of
+from .packed import DTYPES, TYPES, cpu_device, layer_of, problem_of, stream_of
 
 INPUTS = ["a_scale", "a_zero", "bias", "residual", "residual_scale", "residual_zero", "d_scale", "d_zero", "random"]
 SCHEMES = {"symmetric": C.LB_QUANT_SYMMETRIC, "full": C.LB_QUANT_FULL, "asymmetric": C.LB_QUANT_ASYMMETRIC}
@@ -104,33 +104,38 @@ def _scheme(name):
     return SCHEMES[name]
 
 
+_context = functools.lru_cache(maxsize=None)(Context)
+
+
 @functools.lru_cache(maxsize=None)
-def _quantizer(kind, scheme, x_type, columns):
+def _quantizer(device, kind, scheme, x_type, columns):
+    """None where the device has none for these."""
     quantizer = ctypes.c_void_p()
     quant = struct("lb_quant", type=STORED[kind][0], x_type=x_type, scheme=scheme, granularity=C.LB_PER_TOKEN,
                    rows=(1 << 31) - 16, cols=columns)
-    c.lb_quantizer_create(_host(), ctypes.byref(quant), ctypes.byref(quantizer))
+    try:
+        c.lb_quantizer_create(_context(device), ctypes.byref(quant), ctypes.byref(quantizer))
+    except Unsupported:
+        return None
     return quantizer
 
 
-@functools.lru_cache(maxsize=None)
-def _host():
-    return Context("ref")
+def _quantize(quantizer, x, kind, stream):
+    codes, scales = _new_codes(x, kind), x.new_empty(x.shape[:-1], dtype=torch.float32)
+    zeros = torch.zeros_like(scales, dtype=torch.int32)
+    if scales.numel():
+        args = struct("lb_quantizer_args", rows=scales.numel())
+        for field, tensor in (("x", x), ("codes", codes), ("scales", scales), ("zeros", zeros)):
+            getattr(args, field).base = tensor.data_ptr()
+        c.lb_quantizer_run(quantizer, ctypes.byref(args), stream)
+    return codes, scales, zeros
 
 
 def _quantize_cpu(x, type, scheme="symmetric"):
     _check_floats(x, type)
     if not x.is_contiguous():
         refuse(f"x is not contiguous (strides {list(x.stride())}); pass x.contiguous()")
-    codes, scales = _new_codes(x, type), x.new_empty(x.shape[:-1], dtype=torch.float32)
-    zeros = torch.zeros(x.shape[:-1], dtype=torch.int32)
-    quantizer = _quantizer(type, _scheme(scheme), TYPES[x.dtype], x.shape[-1])
-    if scales.numel():
-        args = struct("lb_quantizer_args", rows=scales.numel())
-        for field, tensor in (("x", x), ("codes", codes), ("scales", scales), ("zeros", zeros)):
-            getattr(args, field).base = tensor.data_ptr()
-        c.lb_quantizer_run(quantizer, ctypes.byref(args), None)
-    return codes, scales, zeros
+    return _quantize(_quantizer("ref", type, _scheme(scheme), TYPES[x.dtype], x.shape[-1]), x, type, None)
 
 
 def _quantize_fake(x, type, scheme="symmetric"):
@@ -142,8 +147,13 @@ def _quantize_fake(x, type, scheme="symmetric"):
 
 def _quantize_cuda(x, type, scheme="symmetric"):
     _check_floats(x, type)
-    _scheme(scheme)
-    return reference.quantize(x, type, scheme)
+    if not x.is_contiguous():
+        refuse(f"x is not contiguous (strides {list(x.stride())}); pass x.contiguous()")
+    with torch.cuda.device(x.device):
+        quantizer = _quantizer(f"cuda:{x.device.index}", type, _scheme(scheme), TYPES[x.dtype], x.shape[-1])
+        if quantizer is None:
+            return reference.quantize(x, type, scheme)
+        return _quantize(quantizer, x, type, stream_of(x.device))
 
 
 _register("quantize", CPU=_quantize_cpu, CUDA=_quantize_cuda, Meta=_quantize_fake)

@@ -18,6 +18,7 @@ TYPES = {torch.int8: C.LB_TYPE_S8, torch.uint8: C.LB_TYPE_U8, torch.int32: C.LB_
          torch.bfloat16: C.LB_TYPE_BF16, torch.float32: C.LB_TYPE_F32}
 DTYPES = {number: dtype for dtype, number in TYPES.items()}
 problem_of = functools.lru_cache(maxsize=None)(Problem)
+_ALIGNMENT = 256  # of a workspace
 _layers = {}  # (id of codes, problem line, device) -> (_State of each weight, layer)
 
 
@@ -46,6 +47,11 @@ def describe(name, tensor, device):
     if not tensor.is_contiguous():
         refuse(f"{name} is not contiguous (strides {list(tensor.stride())}); pass {name}.contiguous()")
     return tensor.data_ptr(), kind, tensor.shape
+
+
+def stream_of(device):
+    """The current stream. Torch's 0 is CUDA's legacy stream, whose handle is 1; to lowbit 0 is a stream of its own."""
+    return torch.cuda.current_stream(device).cuda_stream or 1
 
 
 class _State:
@@ -86,10 +92,9 @@ class Layer(linear.Linear):
     def _enqueue(self, args, out):
         """On the current stream, with scratch from torch's allocator, which orders its reuse on that stream."""
         size = self.workspace_bytes(args.m)
-        scratch = torch.empty(size, dtype=torch.uint8, device=out.device)
-        args.workspace.base, args.workspace_bytes = scratch.data_ptr(), size
-        # Torch's 0 is CUDA's legacy stream, whose handle is 1; to lowbit 0 is a stream of its own.
-        self.enqueue(args, out.data_ptr(), torch.cuda.current_stream(out.device).cuda_stream or 1)
+        scratch = torch.empty(size + _ALIGNMENT, dtype=torch.uint8, device=out.device)
+        args.workspace.base, args.workspace_bytes = -(-scratch.data_ptr() // _ALIGNMENT) * _ALIGNMENT, size
+        self.enqueue(args, out.data_ptr(), stream_of(out.device))
 
 
 def layer_of(codes, scales, zeros, tables, problem, device):

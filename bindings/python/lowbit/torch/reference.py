@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantising with torch's own operations, for devices on which lowbit has no quantiser yet: the same bits as
+"""Quantising with torch's own operations, for CUDA tensors where lowbit has no kernel for it: the same bits as
 lb_quantizer makes (host/quantize.h), whatever the device."""
 import torch
 

@@ -53,6 +53,13 @@ def test_dtypes_columns_and_views(floats):
         torch.testing.assert_close(layer(x), x @ layer.dequantized().T, rtol=1e-4, atol=1e-4)
 
 
+def test_types_are_the_problem_s(floats):
+    layer, x = Linear.from_float(floats, "s4.g128", "s8.token"), torch.randn(2, 256)
+    expected = layer(x)
+    assert torch.equal(layer.half().to(torch.float64)(x), expected) and layer.scales.dtype == torch.float32
+    assert layer.to("meta").codes.is_meta
+
+
 def test_static_activations(floats):
     x = torch.randn(9, 256).clamp(-3, 3)
     layer = Linear.from_float(floats, "s8.channel", "s8.tensor", a_scale=3 / 127)

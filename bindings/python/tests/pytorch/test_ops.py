@@ -212,6 +212,21 @@ def test_fakes():
             linear(x, codes, LINE)
 
 
+def test_enqueueing_as_on_a_gpu(rng, monkeypatch):
+    """What CUDA tensors take, on the reference backend, whose stream is the caller: torch's workspace, and torch's
+    default stream by its handle, not by the 0 that means another stream to lowbit."""
+    a, codes, named, w = operands(rng, 4)
+    layer = packed.layer_of(codes, named.pop("scales"), None, None, LINE, "ref")
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: type("Stream", (), {"cuda_stream": 0}))
+    streams, enqueue = [], layer.enqueue
+    monkeypatch.setattr(layer, "enqueue", lambda args, d, stream: (streams.append(stream), enqueue(args, d, None)))
+    args = layer.bind({name: packed.describe(name, value, a.device) for name, value in dict(named, a=a).items()})
+    out = torch.full((4, 9), float("nan"))
+    layer._enqueue(args, out)
+    torch.testing.assert_close(out, (a * named["a_scale"][:, None]) @ w.T + named["bias"], rtol=1e-4, atol=1e-4)
+    assert streams == [1] and args.workspace_bytes == layer.workspace_bytes(4)
+
+
 def test_tensors_by_dlpack(rng):
     """The numpy interface takes torch's tensors, and torch takes its results, without copies."""
     a, b = t(integers(rng, "s8", (4, 64)).astype(np.int8)), t(integers(rng, "s8", (5, 64)).astype(np.int8))
