@@ -45,6 +45,9 @@ class Problem:
     def __repr__(self):
         return f"lowbit.Problem({str(self)!r})"
 
+    def __reduce__(self):
+        return Problem, (str(self),)
+
     m, n, k = (property(lambda self, name=name: getattr(self.struct, name)) for name in "mnk")
     batch = property(lambda self: max(self.struct.batch, 1))
     exact = property(lambda self: bool(c.lb_problem_is_exact(byref(self.struct))))

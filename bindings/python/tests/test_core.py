@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The numpy interface on every device: results against numpy, arrays in and out by DLPack, refusals."""
+import pickle
+
 import numpy as np
 import pytest
 from conftest import integers, nf4, scales
@@ -140,7 +142,7 @@ def test_the_library_s_own_errors():
 
 def test_introspection():
     problem = lowbit.Problem("s8*s4.g64->f16 m3 n4 k100 +silu")
-    assert str(lowbit.Problem(str(problem))) == str(problem)
+    assert str(lowbit.Problem(str(problem))) == str(pickle.loads(pickle.dumps(problem))) == str(problem)
     assert problem.sizes()["b"] == 4 * 50 and problem.type("b") == "s4" and problem.type("residual") is None
     context = lowbit.Context("ref")
     assert context.info["backend"] == "ref" and "ref_any" in context.explain(problem)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers and models in torch: from floats, what the products are, saving and loading, recipes, refusals."""
+import concurrent.futures
 import copy
 import io
+import pickle
 
 import pytest
 import torch
@@ -173,6 +175,18 @@ def test_state_dict(model):
         other = Block()
         quantize_model(other, {"*": "s8.channel", "down": "s4.channel", "head": None})
         other.load_state_dict(state)
+
+
+def test_pickles_threads_and_inference_mode(model):
+    x = torch.randn(8, 64)
+    with torch.inference_mode():
+        made = quantize_model(model, RECIPE)  # inference tensors, which have no version
+        expected = model(x)
+        assert made["up"].codes.is_inference() and torch.equal(pickle.loads(pickle.dumps(model))(x), expected)
+        fresh = copy.deepcopy(model)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:  # which pack the same weights at once
+        for y in pool.map(lambda _: torch.no_grad()(fresh)(x), range(16)):
+            assert torch.equal(y, expected)
 
 
 def test_packed_weights_go_with_the_layer(floats):
