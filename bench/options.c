@@ -165,6 +165,8 @@ static int validate(qb_options *o)
         return fail("%s takes 0 to 1000 percent", "--threshold");
     if (o->json && o->csv && strcmp(o->json, "-") == 0 && strcmp(o->csv, "-") == 0)
         return fail("%s cannot both go to standard output", "--json and --csv");
+    if ((o->json || o->csv) && strcmp(o->command->name, "run") != 0)
+        return fail("%s are of 'qbench run'; other commands print text", "--json and --csv");
     if (!qb_float_type(o->activations) || !qb_float_type(o->pack))
         return fail("%s take f32, f16 or bf16", "--activations and --pack");
     if (o->bits &&
@@ -259,8 +261,8 @@ int qb_options_parse(int argc, const char **argv, qb_options *o)
         FLAG("resume", 0, resume, "skip lines that the file has"),
         POPT_TABLEEND};
     struct poptOption output[] = {
-        TEXT("json", 0, json, "also write JSON ('-': only, to stdout)", "FILE"),
-        TEXT("csv", 0, csv, "also write CSV ('-': only, to stdout)", "FILE"),
+        TEXT("json", 0, json, "run: also write JSON ('-': only, to stdout)", "FILE"),
+        TEXT("csv", 0, csv, "run: also write CSV ('-': only, to stdout)", "FILE"),
         TEXT("output", 'o', output, "report: the page (report.html; '-': stdout)", "FILE"),
         {"threshold", 0, POPT_ARG_DOUBLE, &o->threshold, 0,
          "compare: changes of less do not count (5)", "PERCENT"},

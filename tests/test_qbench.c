@@ -28,6 +28,7 @@ Test(qbench, usage_errors_exit_with_2_and_say_what_is_wrong)
     expect(2, "repack --threads 0 -d ref", "--threads");
     expect(2, "--m -1 --bits 8", "negative");
     expect(2, "explain", "problem line");
+    expect(2, "devices --json -", "are of 'qbench run'");
 }
 
 Test(qbench, unsupported_exits_with_3_and_names_the_nearest_kernel)
