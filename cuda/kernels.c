@@ -112,6 +112,17 @@ static void variant_float(const lb_problem *p, char *suffix, size_t capacity)
 #define FAMILY_mma_bf16(tile_m, tile_n, threads, shared)                                           \
     FAMILY_mma_float(bf16, tile_m, tile_n, threads, shared)
 
+/* Of mma_table.cu: the type of A, "g" for scales along k. */
+static void variant_table(const lb_problem *p, char *suffix, size_t capacity)
+{
+    snprintf(suffix, capacity, "_%s%s", lb_type_name(p->a.type),
+             lb_problem_groups(p) > 1 ? "g" : "");
+}
+
+#define FAMILY_mma_table(tile_m, tile_n, threads, shared)                                          \
+    .image = "mma_table.fatbin", .variant = variant_table,                                         \
+    .passes = {{"mma_table_" #tile_m, tile_m, tile_n, threads, shared}}
+
 /* Of wgmma_int.cu: "a" for A of u8, W's sign and bits, "g" for scales along k. */
 static void variant_wgmma(const lb_problem *p, char *suffix, size_t capacity)
 {
