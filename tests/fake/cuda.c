@@ -65,7 +65,6 @@ static allocation *allocations;
 static struct CUfunc_st functions[64]; /* live as long as the library */
 static int function_count, clock_now;
 
-EXPORT fake_cuda *fake_cuda_state(void);
 EXPORT fake_cuda *fake_cuda_state(void)
 {
     return &state;
@@ -103,8 +102,13 @@ static int fails(const char *call, int is_release)
 /* During a stream's capture: what a run may call. Everything else is refused and noted. */
 static int forbidden(const char *call)
 {
-    static const char *const allowed[] = {"cuCtxPushCurrent", "cuCtxPopCurrent", "cuCtxGetDevice",
-                                          "cuPointerGetAttributes", "cuLaunchKernel"};
+    static const char *const allowed[] = {"cuCtxPushCurrent",
+                                          "cuCtxPopCurrent",
+                                          "cuCtxGetDevice",
+                                          "cuPointerGetAttributes",
+                                          "cuLaunchKernel",
+                                          "cublasLtMatmul",
+                                          "cublasLtMatrixLayoutInit_internal"};
     if (!state.capturing)
         return 0;
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
@@ -418,6 +422,26 @@ static CUresult cuEventElapsedTime(float *milliseconds, CUevent start, CUevent e
     CALL(start->time && end->time, CUDA_ERROR_INVALID_HANDLE);
     *milliseconds = (float)(end->time - start->time);
     return CUDA_SUCCESS;
+}
+
+/* ---- For libraries over the driver ------------------------------------------------------------
+ */
+
+EXPORT int fake_cuda_call(const char *call, int is_release)
+{
+    if (fails(call, is_release))
+        return state.fail_with;
+    return is_release || !forbidden(call) ? CUDA_SUCCESS : STREAM_CAPTURE_UNSUPPORTED;
+}
+
+EXPORT int fake_cuda_memory(const void *memory, size_t bytes)
+{
+    return find_allocation((CUdeviceptr)(size_t)memory, bytes) != NULL;
+}
+
+EXPORT int fake_cuda_stream(const void *stream)
+{
+    return current() ? usable((CUstream)(size_t)stream) : stream != NULL;
 }
 
 /* ---- Modules and launches -------------------------------------------------------------------- */
