@@ -883,8 +883,8 @@ Test(quantizer, gives_the_reference_s_bits)
         cr_skip_test("built without a C++ compiler");
     ref = open_device("ref");
     other = open_context("cuda");
-    int rows = visit_all(compare_devices);
-    fprintf(stderr, "cuda, on the host: %d rows equal\n", rows);
+    int rows = visit_all(compare_devices), norms = visit_norms(compare_devices);
+    fprintf(stderr, "cuda, on the host: %d rows equal, %d of an RMSNorm\n", rows, norms);
     lb_context_destroy(other);
     lb_context_destroy(ref);
 }

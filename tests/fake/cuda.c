@@ -529,7 +529,7 @@ static CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned gr
         clock_now += 20;
         return CUDA_SUCCESS;
     }
-    bool quantizes = strcmp(function->name, "quantize") == 0;
+    bool quantizes = strncmp(function->name, "quantize", 8) == 0;
     int pointers = quantizes ? LB_QUANT_PTRS : LB_PTR_COUNT;
     for (int i = 0; i < pointers; i++)
         memcpy(&last->pointer[i], parameters[i], sizeof last->pointer[i]);

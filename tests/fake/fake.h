@@ -18,7 +18,7 @@ typedef struct fake_launch {
     void *stream;
     void *pointer[LB_PTR_COUNT];
     lb_kargs kargs;
-    lb_quant_kargs quant; /* of "quantize", which has LB_QUANT_PTRS pointers */
+    lb_quant_kargs quant; /* of "quantize", "quantize_norm", which have LB_QUANT_PTRS pointers */
 } fake_launch;
 
 typedef struct fake_cuda {
