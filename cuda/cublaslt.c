@@ -76,21 +76,32 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void *open_library(void)
 {
     const char *named = getenv("LOWBIT_CUBLASLT");
-    if (named)
-        return *named ? dlopen(named, RTLD_NOW | RTLD_LOCAL) : NULL;
-    void *library = dlopen("libcublasLt.so.13", RTLD_NOW | RTLD_LOCAL);
-    return library ? library : dlopen("libcublasLt.so.12", RTLD_NOW | RTLD_LOCAL);
+    void *library = named && !*named
+                        ? NULL
+                        : dlopen(named ? named : "libcublasLt.so.13", RTLD_NOW | RTLD_LOCAL);
+    if (!library && !named)
+        library = dlopen("libcublasLt.so.12", RTLD_NOW | RTLD_LOCAL);
+    if (!library && !named)
+        snprintf(missing, sizeof missing,
+                 "libcublasLt.so.13 or .12 is not here; install cuBLAS of CUDA 12 or 13 (packages "
+                 "libcublas-12-*, libcublas-13-*), or name the file in $LOWBIT_CUBLASLT");
+    else if (!library && *named)
+        snprintf(missing, sizeof missing,
+                 "$LOWBIT_CUBLASLT names %.60s, which cannot be loaded; install cuBLAS of CUDA 12 "
+                 "or 13 there, or unset it",
+                 named);
+    else if (!library)
+        snprintf(missing, sizeof missing,
+                 "$LOWBIT_CUBLASLT is empty, so cuBLASLt is not used; unset it where that is "
+                 "installed");
+    return library;
 }
 
 static void load(void)
 {
     void *library = open_library(); /* and stays loaded */
-    if (!library) {
-        snprintf(missing, sizeof missing,
-                 "libcublasLt.so.13 or .12 is not here; install cuBLAS of CUDA 12 or 13 (packages "
-                 "libcublas-12-*, libcublas-13-*), or name the file in $LOWBIT_CUBLASLT");
+    if (!library)
         return;
-    }
     void *symbol;
 #define FIND(name, parameters)                                                                     \
     symbol = dlsym(library, #name);                                                                \

@@ -634,8 +634,9 @@ typedef struct want {
 ParameterizedTestParameters(cublaslt, is_absent_for_a_reason)
 {
     static want all[] = {
-        {"", "libcublasLt.so.13 or .12 is not here; install cuBLAS"},
-        {"/nowhere/libcublasLt.so.13", "install cuBLAS of CUDA 12 or 13"},
+        {"", "$LOWBIT_CUBLASLT is empty, so cuBLASLt is not used"},
+        {"/nowhere/libcublasLt.so.13", "names /nowhere/libcublasLt.so.13, which cannot be load"},
+        {"unset", "libcublasLt.so.13 or .12 is not here; install cuBLAS"},
         {"libc.so.6", "libcublasLt lacks cublasLtCreate"},
     };
     return cr_make_param_array(want, all, sizeof all / sizeof *all);
@@ -643,8 +644,13 @@ ParameterizedTestParameters(cublaslt, is_absent_for_a_reason)
 
 ParameterizedTest(want *w, cublaslt, is_absent_for_a_reason)
 {
-    setenv("LOWBIT_CUBLASLT", w->library, 1);
     install("sm=90");
+    setenv("LOWBIT_CUBLASLT", w->library, 1);
+    if (strcmp(w->library, "unset") == 0) {
+        unsetenv("LOWBIT_CUBLASLT");
+        if (dlopen("libcublasLt.so.13", RTLD_LAZY) || dlopen("libcublasLt.so.12", RTLD_LAZY))
+            cr_skip_test("a cuBLASLt is installed here");
+    }
     lb_context *context = open_context("cuda");
     lb_problem p;
     lb_plan *plan = NULL;
