@@ -3,8 +3,8 @@
  * Plain s8 x s8 -> s32 by NVIDIA's cuBLASLt, where it is installed: looked for at run time, its
  * few declarations are our own. Row-major D = A W^T is its column-major D^T = W A^T with W
  * transposed, the one form its int8 products have. The algorithm is chosen when the plan is made; a
- * run is one call on the caller's stream and workspace. Calls that it cannot take (A or D at an odd
- * address) are left to the row's passes.
+ * run is one call on the caller's stream and workspace. Calls that it cannot take (A or D not on a
+ * multiple of 16 bytes, fewer rows than the algorithm does) are left to the row's passes.
  */
 #include <dlfcn.h>
 #include <inttypes.h>
