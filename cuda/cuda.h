@@ -26,8 +26,9 @@ typedef struct lb_cuda_context {
     int retained;         /* the primary context's count is up by one of ours */
     int pageable;         /* the device reads any host memory */
     CUstream stream;      /* what NULL streams mean; ordered with the driver's default stream */
-    pthread_mutex_t lock; /* guards modules; taken when plans are made, never by runs */
+    pthread_mutex_t lock; /* guards what follows; taken when plans are made, never by runs */
     lb_cuda_module *modules;
+    void *cublaslt; /* its handle; NULL until a plan needs it */
 } lb_cuda_context;
 
 static inline lb_cuda_context *lb_cuda_of(const lb_context *context)
@@ -85,9 +86,22 @@ typedef struct lb_cuda_pass {
     int shared_bytes; /* dynamic; more than 48 KiB is asked for at plan time */
 } lb_cuda_pass;
 
+/* Another library, which a row calls in place of its passes; these are then for the calls that it
+   cannot take. Entered contexts only. */
+typedef struct lb_cuda_library {
+    /* At plan time. *opened is the plan's, until `close`; plan->workspace_bytes may become less. */
+    lb_status (*open)(lb_plan *plan, void **opened);
+    void (*close)(void *opened);
+    /* Enqueues, by the rules of lb_backend.run; *taken false: nothing, the passes have to. */
+    lb_status (*run)(const lb_plan *plan, const void *opened, void *const *pointers,
+                     const lb_kargs *kargs, CUstream stream, bool *taken);
+} lb_cuda_library;
+
 typedef struct lb_cuda_row {
     const char *image; /* "gemm_any.fatbin" */
     lb_cuda_pass passes[LB_CUDA_PASSES];
+    const lb_cuda_library *library; /* NULL = none */
+    uint64_t workspace;             /* bytes */
     bool persistent;
     double rate; /* giga-operations per second and multiprocessor; for the cost */
     /* Appended to every entry's name: the variant that the problem needs. NULL = none. */
@@ -104,6 +118,13 @@ uint64_t lb_cuda_blocks(const lb_cuda_pass *pass, int64_t m, int64_t n, int64_t 
 extern const lb_kernel lb_cuda_rows[];
 extern const size_t lb_cuda_row_count;
 
+/* ---- cuBLASLt (cublaslt.c) ------------------------------------------------------------------- */
+
+extern const lb_cuda_library lb_cublaslt;
+/* False with a reason, also where the library is not installed. */
+bool lb_cublaslt_takes(const lb_problem *p, char *why, size_t capacity);
+void lb_cublaslt_end(lb_cuda_context *c);
+
 /* ---- Plans and runs (run.c) ------------------------------------------------------------------ */
 
 lb_status lb_cuda_plan_open(lb_plan *plan);
@@ -111,6 +132,9 @@ void lb_cuda_plan_close(lb_plan *plan);
 /* `call` is named in what is said of a pointer or a stream. */
 lb_status lb_cuda_check_pointer(const lb_cuda_context *c, const char *call, const char *name,
                                 lb_ptr pointer, uint64_t bytes);
+/* Why a call failed, where it is the stream's fault; asked afterwards, so that runs which work do
+   not pay for it. */
+bool lb_cuda_stream_is_foreign(const lb_cuda_context *c, CUstream stream);
 lb_status lb_cuda_launch(const lb_cuda_context *c, const char *call, const char *entry,
                          CUfunction function, uint64_t blocks, int threads, int shared_bytes,
                          CUstream stream, void **parameters);

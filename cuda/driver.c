@@ -93,6 +93,7 @@ static void close_device(lb_context *context)
         bool entered = enter_to_release(c);
         c->cu->cuStreamSynchronize(c->stream);
         c->cu->cuStreamDestroy(c->stream);
+        lb_cublaslt_end(c);
         lb_cuda_modules_unload(c);
         leave_if(c, entered);
     }

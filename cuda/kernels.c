@@ -36,6 +36,13 @@ static bool accept(const lb_kernel *kernel, const lb_problem *p, const lb_device
     return !row->takes || row->takes(p, why, capacity);
 }
 
+static uint64_t workspace(const lb_kernel *kernel, const lb_problem *p, const lb_device *device)
+{
+    const lb_cuda_row *row = kernel->impl;
+    (void)p, (void)device;
+    return row->workspace;
+}
+
 /* ---- Cost ------------------------------------------------------------------------------------ */
 
 /* Seconds: arithmetic padded to whole tiles, in waves of one tile per multiprocessor, or the
@@ -154,6 +161,12 @@ static void variant_wgmma_float(const lb_problem *p, char *suffix, size_t capaci
     .image = "wgmma_b1.fatbin", .persistent = true,                                                \
     .passes = {{"wgmma_b1_" #tile_m, tile_m, tile_n, threads, shared}}
 
+/* The tile is a grain of its algorithms' sizes, and that of the kernel that makes what it cannot.
+   The workspace is what its algorithms may take; a plan states what the one it chose does. */
+#define FAMILY_cublaslt(tile_m, tile_n, threads, shared)                                           \
+    FAMILY_any(tile_m, tile_n, threads, shared),                                                   \
+        .takes = lb_cublaslt_takes, .library = &lb_cublaslt, .workspace = UINT64_C(32) << 20
+
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
 const lb_kernel lb_cuda_rows[] = {
@@ -171,6 +184,7 @@ const lb_kernel lb_cuda_rows[] = {
      .m_max = most,                                                                                \
      .needs = words,                                                                               \
      .accept = accept,                                                                             \
+     .workspace = workspace,                                                                       \
      .cost = cost,                                                                                 \
      .impl =                                                                                       \
          &(const lb_cuda_row){FAMILY_##family(tile_m, tile_n, threads, shared), .rate = gops}},

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Quantising rows of activations, one block each: the range (t2, b1: the mean size) by a reduction
- * whose order does not matter, then the codes, 16 columns at a time, and their sum. The arithmetic
- * is quantize.h's.
+ * Quantising rows of activations, one block each: for an RMSNorm the sum of squares, in the order
+ * of quantize.h; the range (t2, b1: the mean size) by a reduction whose order does not matter; then
+ * the codes, 16 columns at a time, and their sum. The arithmetic is quantize.h's.
  */
 // archs: 75 80+ 90a
 #include "epilogue.cuh"
@@ -14,6 +14,7 @@ namespace
 
 constexpr int THREADS = 128; /* a row */
 constexpr int EACH = 16;     /* columns, a thread at a time */
+static_assert(THREADS == LB_NORM_WAYS, "a thread adds one way's squares");
 
 /* EACH values from column `at` on, zeros beyond the row's end. */
 __device__ __forceinline__ void load(float (&v)[EACH], int type, const uint8_t *row, int at,
@@ -122,21 +123,67 @@ __device__ __forceinline__ T reduce(T *values, T mine, Combine combine)
     return all;
 }
 
-} // namespace
+/* A row, and what its RMSNorm needs: the weight and the inverse. */
+struct values {
+    int type, norm_type, cols;
+    const uint8_t *x, *norm_weight;
+    float inverse;
+};
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-    quantize(const uint8_t *x0, uint8_t *codes0, uint8_t *scales0, uint8_t *zeros0, uint8_t *sums0,
-             const __grid_constant__ lb_quant_kargs p)
+/* The EACH values from column `at` on that are quantised. */
+template <bool NORM>
+__device__ __forceinline__ void load(float (&v)[EACH], const values &of, int at)
+{
+    load(v, of.type, of.x, at, of.cols - at);
+    if (!NORM)
+        return;
+    float weight[EACH];
+    load(weight, of.norm_type, of.norm_weight, at, of.cols - at);
+#pragma unroll
+    for (int j = 0; j < EACH; j++)
+        v[j] = lb_norm_value(v[j], of.inverse, weight[j]);
+}
+
+__device__ __forceinline__ float sum_of_squares(float *room, const values &of, int first)
+{
+    float v[EACH], sum[EACH] = {};
+    for (int at = first; at < of.cols; at += EACH * THREADS) {
+        load(v, of.type, of.x, at, of.cols - at);
+#pragma unroll
+        for (int j = 0; j < EACH; j++) /* zeros beyond the end add nothing */
+            sum[j] = __fadd_rn(sum[j], lb_norm_square(v[j]));
+    }
+#pragma unroll
+    for (int half = EACH / 2; half > 0; half /= 2)
+#pragma unroll
+        for (int j = 0; j < half; j++)
+            sum[j] = __fadd_rn(sum[j], sum[j + half]);
+    return reduce(room, sum[0], sum_of());
+}
+
+/* All of a row. NORM: its RMSNorm is quantised. */
+template <bool NORM>
+__device__ __forceinline__ void quantize_row(const uint8_t *x0, uint8_t *codes0, uint8_t *scales0,
+                                             uint8_t *zeros0, uint8_t *sums0,
+                                             const uint8_t *norm_weight0, const lb_quant_kargs &p)
 {
     __shared__ uint64_t room[THREADS];
     int64_t row = blockIdx.x;
     int first = EACH * (int)threadIdx.x, bits = lb_bits(p.type);
-    const uint8_t *x = x0 + p.offset[0] + row * p.x_ld * (lb_bits(p.x_type) / 8);
+    values of = {p.x_type,
+                 p.norm_type,
+                 p.cols,
+                 x0 + p.offset[0] + row * p.x_ld * (lb_bits(p.x_type) / 8),
+                 norm_weight0 + p.offset[5],
+                 0.0f};
     uint8_t *codes = codes0 + p.offset[1] + row * p.row_bytes;
     float v[EACH], low = 0.0f, high = 0.0f;
 
+    if (NORM)
+        of.inverse =
+            lb_norm_inverse(sum_of_squares((float *)room, of, first), p.cols, p.norm_epsilon);
     for (int at = first; at < p.cols; at += EACH * THREADS) {
-        load(v, p.x_type, x, at, p.cols - at);
+        load<NORM>(v, of, at);
 #pragma unroll
         for (int j = 0; j < EACH; j++) {
             low = v[j] < low ? v[j] : low;
@@ -153,7 +200,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         float unit = lb_mean_unit(size);
         uint64_t total = 0;
         for (int at = first; at < p.cols; at += EACH * THREADS) {
-            load(v, p.x_type, x, at, p.cols - at);
+            load<NORM>(v, of, at);
 #pragma unroll
             for (int j = 0; j < EACH; j++) /* zeros beyond the end add nothing */
                 total += lb_mean_term(v[j], unit);
@@ -169,7 +216,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     int sum = 0;
     for (int at = first; at < p.cols; at += EACH * THREADS) {
         int count = p.cols - at, q[EACH];
-        load(v, p.x_type, x, at, count);
+        load<NORM>(v, of, at);
 #pragma unroll
         for (int j = 0; j < EACH; j++) {
             q[j] = p.type == LB_TYPE_B1
@@ -194,4 +241,20 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         if (p.has_sums)
             ((int *)(sums0 + p.offset[4]))[row] = sum;
     }
+}
+
+} // namespace
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+    quantize(const uint8_t *x, uint8_t *codes, uint8_t *scales, uint8_t *zeros, uint8_t *sums,
+             const uint8_t *norm_weight, const __grid_constant__ lb_quant_kargs p)
+{
+    quantize_row<false>(x, codes, scales, zeros, sums, norm_weight, p);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+    quantize_norm(const uint8_t *x, uint8_t *codes, uint8_t *scales, uint8_t *zeros, uint8_t *sums,
+                  const uint8_t *norm_weight, const __grid_constant__ lb_quant_kargs p)
+{
+    quantize_row<true>(x, codes, scales, zeros, sums, norm_weight, p);
 }

@@ -14,6 +14,7 @@
 
 typedef struct plan_impl {
     CUfunction functions[LB_CUDA_PASSES];
+    void *opened; /* by the row's library */
 } plan_impl;
 
 /* ---- Plans ----------------------------------------------------------------------------------- */
@@ -53,22 +54,26 @@ lb_status lb_cuda_plan_open(lb_plan *plan)
     int count = 0;
     lb_status status = lb_cuda_enter(c);
     if (status == LB_OK) {
+        if (row->library)
+            status = row->library->open(plan, &impl->opened);
         for (; status == LB_OK && count < LB_CUDA_PASSES && row->passes[count].entry; count++)
             status = open_pass(c, row, &row->passes[count], suffix, &impl->functions[count]);
         lb_cuda_leave(c);
     }
-    if (status != LB_OK) {
-        free(impl);
-        return status;
-    }
     plan->impl = impl;
     plan->launches = count;
-    return LB_OK;
+    if (status != LB_OK)
+        lb_cuda_plan_close(plan);
+    return status;
 }
 
 void lb_cuda_plan_close(lb_plan *plan)
 {
-    free(plan->impl);
+    const lb_cuda_row *row = plan->row->impl;
+    plan_impl *impl = plan->impl;
+    if (impl && impl->opened)
+        row->library->close(impl->opened);
+    free(impl);
     plan->impl = NULL;
 }
 
@@ -135,30 +140,35 @@ static lb_status check_pointers(const lb_plan *plan, const lb_args *args, const 
 
 /* ---- Runs ------------------------------------------------------------------------------------ */
 
-/* Why a launch failed, where it is the stream's fault, is asked afterwards, so that runs which work
-   do not pay for it. */
+bool lb_cuda_stream_is_foreign(const lb_cuda_context *c, CUstream stream)
+{
+    CUcontext owner = NULL;
+    return c->cu->cuStreamGetCtx(stream, &owner) == CUDA_SUCCESS && owner != c->context;
+}
+
 lb_status lb_cuda_launch(const lb_cuda_context *c, const char *call, const char *entry,
                          CUfunction function, uint64_t blocks, int threads, int shared_bytes,
                          CUstream stream, void **parameters)
 {
     CUresult result = c->cu->cuLaunchKernel(function, (unsigned)blocks, 1, 1, (unsigned)threads, 1,
                                             1, (unsigned)shared_bytes, stream, parameters, NULL);
-    CUcontext owner = NULL;
-    if (result == CUDA_ERROR_INVALID_HANDLE &&
-        c->cu->cuStreamGetCtx(stream, &owner) == CUDA_SUCCESS && owner != c->context)
+    if (result == CUDA_ERROR_INVALID_HANDLE && lb_cuda_stream_is_foreign(c, stream))
         return lb_fail(LB_INVALID_ARGUMENT, "%s: the stream is a CUstream of another CUcontext",
                        call);
     return lb_cuda_check_of(result, "cuLaunchKernel", entry);
 }
 
-static lb_status launch(const lb_plan *plan, void **parameters, const lb_kargs *kargs,
-                        CUstream stream)
+static lb_status launch(const lb_plan *plan, void *const *pointers, void **parameters,
+                        const lb_kargs *kargs, CUstream stream)
 {
     const lb_cuda_context *c = lb_cuda_of(plan->context);
     const plan_impl *impl = plan->impl;
     const lb_cuda_row *row = plan->row->impl;
     uint64_t units = (uint64_t)plan->context->device.info.compute_units;
-    for (int i = 0; i < plan->launches; i++) {
+    bool taken = false;
+    if (row->library)
+        LB_TRY(row->library->run(plan, impl->opened, pointers, kargs, stream, &taken));
+    for (int i = 0; i < plan->launches && !taken; i++) {
         const lb_cuda_pass *pass = &row->passes[i];
         uint64_t blocks = lb_cuda_blocks(pass, kargs->m, kargs->n, kargs->batch);
         if (row->persistent && blocks > units)
@@ -197,7 +207,8 @@ lb_status lb_cuda_run(const lb_plan *plan, const lb_args *args, const lb_kargs *
     LB_TRY(lb_cuda_enter(c));
     lb_status status = check_pointers(plan, args, sizes);
     if (status == LB_OK)
-        status = launch(plan, parameters, kargs, lb_cuda_stream_of(plan->context, stream));
+        status =
+            launch(plan, pointers, parameters, kargs, lb_cuda_stream_of(plan->context, stream));
     lb_cuda_leave(c);
     return status;
 }

@@ -24,7 +24,7 @@ bool lb_device_has(const lb_device *device, const char *words, const char **miss
 typedef struct lb_quantizer_call {
     int64_t rows, x_ld;
     uint64_t row_bytes;
-    uint64_t x, codes, scales, zeros, sums;
+    uint64_t x, codes, scales, zeros, sums, norm_weight;
 } lb_quantizer_call;
 
 typedef struct lb_backend {

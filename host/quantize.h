@@ -165,14 +165,66 @@ LB_FN float lb_mean_size(lb_u64 total, lb_u64 count, float size)
     return mean < LB_QUANT_LEAST ? 1.0f : mean;
 }
 
+/* ---- RMSNorm ----------------------------------------------------------------------------------
+ */
+
+/*
+ * y = x * inverse * weight, the inverse of the root of the mean square made once per row. Squares
+ * are added in LB_NORM_WAYS ways of 16 lanes, column c to lane c % 16 of way c / 16 % LB_NORM_WAYS,
+ * in the order of c; then a way's lanes by halves (l and l + 8, 4, 2, 1), then the ways by halves.
+ * Squares and values that are too small count as 0, so that no step meets a denormal.
+ */
+#define LB_NORM_WAYS 128
+#define LB_NORM_MOST 0x1p48f /* larger sizes count as this in the sum */
+#define LB_NORM_LEAST_SQUARE 0x1p-80f
+#define LB_NORM_LEAST_EPSILON 1e-12f /* above 2^-40 */
+
+/* The square root of a normal a > 0, to nearest; there are no ties. */
+LB_FN float lb_sqrt(float a)
+{
+    lb_u32 x = LB_FLOAT_BITS(a), exponent = x >> 23, odd = (exponent & 1u) ^ 1u;
+    lb_u64 square = (lb_u64)((x & 0x7fffffu) | 0x800000u) << (25u + odd); /* 2^48 up to 2^50 */
+    lb_u64 root = 0;                                                      /* 25 bits */
+    for (lb_u64 bit = (lb_u64)1 << 24; bit; bit >>= 1)
+        if ((root | bit) * (root | bit) <= square)
+            root |= bit;
+    lb_u32 kept = (lb_u32)(root >> 1) + (lb_u32)(root & 1u);
+    return LB_BITS_FLOAT(((exponent + 127u - odd) / 2u << 23) + (kept - 0x800000u));
+}
+
+LB_FN float lb_norm_square(float x)
+{
+    float size = x < 0.0f ? -x : x;
+    size = size > LB_NORM_MOST ? LB_NORM_MOST : size;
+    float square = size * size;
+    return square >= LB_NORM_LEAST_SQUARE ? square : 0.0f; /* NaN: 0 */
+}
+
+LB_FN float lb_norm_inverse(float total, lb_i32 count, float epsilon)
+{
+    return lb_divide(1.0f, lb_sqrt(lb_divide(total, (float)count) + epsilon));
+}
+
+LB_FN float lb_norm_cut(float x)
+{
+    return x < LB_QUANT_LEAST && x > -LB_QUANT_LEAST ? 0.0f : x;
+}
+
+LB_FN float lb_norm_value(float x, float inverse, float weight)
+{
+    return lb_norm_cut(lb_norm_cut(x * inverse) * weight);
+}
+
 /* ---- The argument block of a device's quantiser ---------------------------------------------- */
 
-#define LB_QUANT_PTRS 5 /* x, codes, scales, zeros, sums */
+#define LB_QUANT_PTRS 6 /* x, codes, scales, zeros, sums, norm_weight */
 
 typedef struct lb_quant_kargs {
-    lb_i32 rows, cols, type, x_type, scheme, has_zeros, has_sums, reserved;
+    lb_i32 rows, cols, type, x_type, scheme, has_zeros, has_sums, norm_type;
     lb_i64 x_ld, row_bytes;
     lb_u64 offset[LB_QUANT_PTRS]; /* bytes, added to each pointer */
+    float norm_epsilon;
+    lb_i32 reserved;
 } lb_quant_kargs;
 
 #endif

@@ -56,7 +56,7 @@ static lb_status check_shape(const lb_quant *q)
     return LB_OK;
 }
 
-lb_status lb_units_make(const lb_quant *quant, lb_units *units)
+lb_status lb_units_shape(const lb_quant *quant, lb_units *units)
 {
     LB_CHECK_STRUCT(quant, lb_quant);
     lb_quant q = *quant;
@@ -91,12 +91,23 @@ lb_status lb_units_make(const lb_quant *quant, lb_units *units)
     return LB_OK;
 }
 
+lb_status lb_units_make(const lb_quant *quant, lb_units *units)
+{
+    LB_TRY(lb_units_shape(quant, units));
+    if (quant->norm_type || quant->norm_epsilon != 0)
+        REFUSE(
+            "quantising: norm_type is %d, norm_epsilon %g; an RMSNorm is for lb_quantizer_create, "
+            "use 0 here",
+            quant->norm_type, (double)quant->norm_epsilon);
+    return LB_OK;
+}
+
 lb_status lb_quant_count(const lb_quant *quant, int64_t *count)
 {
     lb_units units;
     if (!count)
         REFUSE("lb_quant_count: count is NULL");
-    LB_TRY(lb_units_make(quant, &units));
+    LB_TRY(lb_units_shape(quant, &units));
     *count = units.count;
     return LB_OK;
 }
@@ -106,7 +117,7 @@ lb_status lb_quant_bytes(const lb_quant *quant, uint64_t *bytes)
     lb_units units;
     if (!bytes)
         REFUSE("lb_quant_bytes: bytes is NULL");
-    LB_TRY(lb_units_make(quant, &units));
+    LB_TRY(lb_units_shape(quant, &units));
     *bytes = (uint64_t)(units.quant.rows * units.row_bytes);
     return LB_OK;
 }

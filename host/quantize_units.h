@@ -16,7 +16,9 @@ typedef struct lb_units {
     int bits;
 } lb_units;
 
-/* All rules of an lb_quant. */
+/* All rules of an lb_quant but those of its norm, which says nothing about units. */
+lb_status lb_units_shape(const lb_quant *quant, lb_units *units);
+/* All rules on the host, which makes no norm. */
 lb_status lb_units_make(const lb_quant *quant, lb_units *units);
 int64_t lb_unit_length(const lb_units *units, int64_t unit);
 /* Element i of a unit. */

@@ -12,13 +12,31 @@
 
 /* ---- Making ---------------------------------------------------------------------------------- */
 
+static lb_status check_norm(const lb_quant *q)
+{
+    if (q->norm_type == 0 && q->norm_epsilon == 0)
+        return LB_OK;
+    if (!lb_type_is_float(q->norm_type))
+        return lb_fail(
+            LB_INVALID_ARGUMENT,
+            "lb_quantizer_create: norm_type %s (%d) is no float; f32, f16 and bf16 are, 0 "
+            "with norm_epsilon 0 is no norm",
+            lb_type_name(q->norm_type), q->norm_type);
+    if (!(q->norm_epsilon >= LB_NORM_LEAST_EPSILON && q->norm_epsilon <= 1))
+        return lb_fail(LB_INVALID_ARGUMENT,
+                       "lb_quantizer_create: norm_epsilon %g is not within 1e-12 to 1",
+                       (double)q->norm_epsilon);
+    return LB_OK;
+}
+
 lb_status lb_quantizer_create(lb_context *context, const lb_quant *quant, lb_quantizer **quantizer)
 {
     lb_units units;
     if (!context || !quantizer)
         return lb_fail(LB_INVALID_ARGUMENT, "lb_quantizer_create: %s is NULL",
                        context ? "quantizer" : "context");
-    LB_TRY(lb_units_make(quant, &units));
+    LB_TRY(lb_units_shape(quant, &units));
+    LB_TRY(check_norm(quant));
     if (units.quant.granularity != LB_PER_TOKEN || units.quant.calibrator != LB_CALIBRATE_MINMAX)
         return lb_fail(LB_INVALID_ARGUMENT,
                        "lb_quantizer_create: granularity %d with calibrator %d; devices quantise "
@@ -85,6 +103,7 @@ static lb_status check_call(const lb_quantizer *quantizer, const lb_quantizer_ar
                        ld, q->cols);
     uint64_t row_bytes = (uint64_t)(q->cols * lb_type_bits(q->type) + 7) / 8;
     uint64_t element = (uint64_t)lb_type_bits(q->x_type) / 8, values = (uint64_t)rows * 4;
+    uint64_t norm_element = q->norm_type ? (uint64_t)lb_type_bits(q->norm_type) / 8 : 1;
     *call = (lb_quantizer_call){.rows = rows, .x_ld = ld, .row_bytes = row_bytes};
     if (rows == 0 || q->cols == 0)
         return LB_OK;
@@ -93,6 +112,7 @@ static lb_status check_call(const lb_quantizer *quantizer, const lb_quantizer_ar
     call->scales = values;
     call->zeros = has_zeros(q) ? values : 0;
     call->sums = args->sums.base ? values : 0;
+    call->norm_weight = q->norm_type ? (uint64_t)q->cols * norm_element : 0;
     const struct {
         const char *name;
         lb_ptr pointer;
@@ -102,7 +122,8 @@ static lb_status check_call(const lb_quantizer *quantizer, const lb_quantizer_ar
                  {"codes", args->codes, call->codes, 1},
                  {"scales", args->scales, call->scales, 4},
                  {"zeros", args->zeros, call->zeros, 4},
-                 {"sums", args->sums, call->sums, 4}};
+                 {"sums", args->sums, call->sums, 4},
+                 {"norm_weight", args->norm_weight, call->norm_weight, (size_t)norm_element}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (table[i].bytes && !table[i].pointer.base)
             return lb_fail(LB_INVALID_ARGUMENT,
@@ -131,6 +152,52 @@ lb_status lb_quantizer_run(const lb_quantizer *quantizer, const lb_quantizer_arg
 
 /* ---- On the host ----------------------------------------------------------------------------- */
 
+/* The values of a row that are quantised: x, or its RMSNorm. */
+typedef struct row_values {
+    const lb_quant *q;
+    const char *x, *norm_weight;
+    float inverse; /* of the root of the mean square */
+} row_values;
+
+static float element(int32_t type, const char *row, int64_t i)
+{
+    float value;
+    lb_row_to_float(type, row, i, 1, &value);
+    return value;
+}
+
+static float value_at(const row_values *v, int64_t i)
+{
+    float x = element(v->q->x_type, v->x, i);
+    if (!v->q->norm_type)
+        return x;
+    return lb_norm_value(x, v->inverse, element(v->q->norm_type, v->norm_weight, i));
+}
+
+/* In the order that quantize.h says. */
+static float sum_of_squares(const lb_quant *q, const char *x)
+{
+    float way[LB_NORM_WAYS][16] = {{0}};
+    for (int64_t i = 0; i < q->cols; i++)
+        way[i / 16 % LB_NORM_WAYS][i % 16] += lb_norm_square(element(q->x_type, x, i));
+    for (int w = 0; w < LB_NORM_WAYS; w++)
+        for (int half = 8; half > 0; half /= 2)
+            for (int lane = 0; lane < half; lane++)
+                way[w][lane] += way[w][lane + half];
+    for (int half = LB_NORM_WAYS / 2; half > 0; half /= 2)
+        for (int w = 0; w < half; w++)
+            way[w][0] += way[w + half][0];
+    return way[0][0];
+}
+
+static row_values values_of_row(const lb_quant *q, const char *x, const char *norm_weight)
+{
+    row_values v = {.q = q, .x = x, .norm_weight = norm_weight};
+    if (q->norm_type)
+        v.inverse = lb_norm_inverse(sum_of_squares(q, x), (int32_t)q->cols, q->norm_epsilon);
+    return v;
+}
+
 /* How one row is quantised. */
 typedef struct row_grid {
     lb_grid grid;
@@ -138,20 +205,14 @@ typedef struct row_grid {
     int32_t zero;
 } row_grid;
 
-static float element(const lb_quant *q, const char *row, int64_t i)
+static row_grid grid_of_row(const row_values *v)
 {
-    float value;
-    lb_row_to_float(q->x_type, row, i, 1, &value);
-    return value;
-}
-
-static row_grid grid_of_row(const lb_quant *q, const char *row)
-{
+    const lb_quant *q = v->q;
     row_grid r = {.grid = lb_grid_of(q->type, q->scheme)};
     float least = 0, most = 0;
     r.zero = r.grid.zero;
     for (int64_t i = 0; i < q->cols; i++) {
-        float x = element(q, row, i);
+        float x = value_at(v, i);
         least = x < least ? x : least;
         most = x > most ? x : most;
     }
@@ -160,7 +221,7 @@ static row_grid grid_of_row(const lb_quant *q, const char *row)
         uint64_t total = 0;
         float unit = lb_mean_unit(size);
         for (int64_t i = 0; i < q->cols; i++)
-            total += lb_mean_term(element(q, row, i), unit);
+            total += lb_mean_term(value_at(v, i), unit);
         r.scale = lb_mean_size(total, (uint64_t)q->cols, size);
     } else if (q->scheme == LB_QUANT_ASYMMETRIC) {
         r.scale = lb_asymmetric_scale(least, most, r.grid, &r.zero);
@@ -192,11 +253,12 @@ lb_status lb_host_quantizer_run(const lb_quantizer *quantizer, const lb_quantize
     for (int64_t row = 0; row < call->rows; row++) {
         const char *x = AT(x) + row * call->x_ld * lb_type_bits(q->x_type) / 8;
         uint8_t *codes = (uint8_t *)AT(codes) + (uint64_t)row * call->row_bytes;
-        row_grid r = grid_of_row(q, x);
+        row_values v = values_of_row(q, x, AT(norm_weight));
+        row_grid r = grid_of_row(&v);
         int32_t sum = 0;
         codes[call->row_bytes - 1] = 0; /* its padding bits */
         for (int64_t i = 0; i < q->cols; i++) {
-            float value = element(q, x, i);
+            float value = value_at(&v, i);
             int32_t code = bits == 1 ? (value >= 0 ? 1 : -1)
                                      : lb_quantize_code(value, r.scale, r.inverse, r.zero,
                                                         r.grid.least, r.grid.most);

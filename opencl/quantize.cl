@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Quantising rows of activations, one work-group each: the range (t2, b1: the mean size) by a
- * reduction whose order does not matter, then the codes, 16 columns at a time, and their sum. The
- * arithmetic is quantize.h's; what is said in vectors here are its fast paths.
+ * Quantising rows of activations, one work-group each: for an RMSNorm the sum of squares, in the
+ * order of quantize.h; the range (t2, b1: the mean size) by a reduction whose order does not
+ * matter; then the codes, 16 columns at a time, and their sum. The arithmetic is quantize.h's; what
+ * is said in vectors here are its fast paths.
  *
  * Macro GROUP: work-items per row, a power of two.
  */
@@ -11,6 +12,48 @@
 static inline float16 load_x(const lb_quant_kargs *p, __global const uchar *x, int at)
 {
     return lb_load16(p->x_type, x, at, p->cols - at);
+}
+
+static inline float16 norm_cut(float16 x)
+{
+    return select(x, (float16)0.0f, fabs(x) < LB_QUANT_LEAST);
+}
+
+/* The values that are quantised: those of load_x, or their RMSNorm (lb_norm_value). */
+static inline float16 load_values(const lb_quant_kargs *p, __global const uchar *x,
+                                  __global const uchar *norm_weight, float inverse, int at)
+{
+    float16 v = load_x(p, x, at);
+    if (!p->norm_type)
+        return v;
+    float16 weight = lb_load16(p->norm_type, norm_weight, at, p->cols - at);
+    return norm_cut(norm_cut(v * inverse) * weight);
+}
+
+/* Into ways[0], an array of LB_NORM_WAYS. */
+static inline void sum_squares(const lb_quant_kargs *p, __global const uchar *x,
+                               __local float *ways)
+{
+    int me = get_local_id(0);
+    for (int w = me; w < LB_NORM_WAYS; w += GROUP) {
+        float16 sum = 0.0f;
+        for (int at = 16 * w; at < p->cols; at += 16 * LB_NORM_WAYS) {
+            float16 size = fabs(load_x(p, x, at));
+            size = select(size, (float16)LB_NORM_MOST, size > LB_NORM_MOST);
+            float16 square = size * size;
+            sum += select((float16)0.0f, square, square >= LB_NORM_LEAST_SQUARE);
+        }
+        float8 eight = sum.lo + sum.hi;
+        float4 four = eight.lo + eight.hi;
+        float2 two = four.lo + four.hi;
+        ways[w] = two.x + two.y;
+    }
+    for (int step = LB_NORM_WAYS / 2; step > 0; step /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int w = me; w < step; w += GROUP)
+            ways[w] += ways[w + step];
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
 }
 
 /* f(a, b) over the work-group, of an array of GROUP values. */
@@ -59,18 +102,26 @@ static inline void store_bytes(__global uchar *at, int16 q, int count)
 
 __kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void
 quantize(__global const uchar *x0, __global uchar *codes0, __global uchar *scales0,
-         __global uchar *zeros0, __global uchar *sums0, const lb_quant_kargs p)
+         __global uchar *zeros0, __global uchar *sums0, __global const uchar *norm_weight0,
+         const lb_quant_kargs p)
 {
-    __local float lows[GROUP], highs[GROUP];
+    __local float lows[GROUP], highs[GROUP], ways[LB_NORM_WAYS];
     __local ulong totals[GROUP];
     __local int sums[GROUP];
     int row = get_group_id(0), me = get_local_id(0), bits = lb_bits(p.type);
     __global const uchar *x = x0 + p.offset[0] + row * p.x_ld * (lb_bits(p.x_type) / 8);
     __global uchar *codes = codes0 + p.offset[1] + row * p.row_bytes;
 
+    __global const uchar *norm_weight = norm_weight0 + p.offset[5];
+    float norm_inverse = 0.0f;
+    if (p.norm_type) {
+        sum_squares(&p, x, ways);
+        norm_inverse = lb_norm_inverse(ways[0], p.cols, p.norm_epsilon);
+    }
+
     float16 low = 0.0f, high = 0.0f;
     for (int at = 16 * me; at < p.cols; at += 16 * GROUP) {
-        float16 v = load_x(&p, x, at);
+        float16 v = load_values(&p, x, norm_weight, norm_inverse, at);
         low = select(low, v, v < low);
         high = select(high, v, v > high);
     }
@@ -89,7 +140,7 @@ quantize(__global const uchar *x0, __global uchar *codes0, __global uchar *scale
         ulong total = 0;
         for (int at = 16 * me; at < p.cols; at += 16 * GROUP) {
             float t[16];
-            vstore16(load_x(&p, x, at), 0, t);
+            vstore16(load_values(&p, x, norm_weight, norm_inverse, at), 0, t);
             for (int j = 0; j < 16; j++) /* zeros beyond the end add nothing */
                 total += lb_mean_term(t[j], unit);
         }
@@ -106,7 +157,7 @@ quantize(__global const uchar *x0, __global uchar *codes0, __global uchar *scale
     int sum = 0;
     for (int at = 16 * me; at < p.cols; at += 16 * GROUP) {
         int count = p.cols - at;
-        float16 v = load_x(&p, x, at);
+        float16 v = load_values(&p, x, norm_weight, norm_inverse, at);
         int16 q = p.type == LB_TYPE_B1 ? select((int16)-1, (int16)1, v >= 0.0f)
                                        : codes_of(v, scale, inverse, zero, grid);
         sum += sum_of(q, count);

@@ -22,7 +22,7 @@ lb_status lb_opencl_quantizer_open(lb_quantizer *quantizer)
     const lb_cl *cl = lb_opencl_of(context)->cl;
     cl_program program;
     char options[64];
-    size_t group = context->device.info.is_gpu ? 64 : 1;
+    size_t group = lb_device_has(&context->device, "gpu", NULL) ? 64 : 1;
     snprintf(options, sizeof options, "-cl-std=CL1.2 -DGROUP=%zu", group);
     LB_TRY(lb_opencl_program_get(context, sources, options, &program));
     quantizer_impl *impl = calloc(1, sizeof *impl);
@@ -69,14 +69,17 @@ static lb_status enqueue(const lb_opencl_context *o, cl_kernel kernel, const cl_
 lb_status lb_opencl_quantizer_run(const lb_quantizer *quantizer, const lb_quantizer_args *args,
                                   const lb_quantizer_call *call, lb_stream stream)
 {
-    static const char *const names[LB_QUANT_PTRS] = {"x", "codes", "scales", "zeros", "sums"};
+    static const char *const names[LB_QUANT_PTRS] = {"x",     "codes", "scales",
+                                                     "zeros", "sums",  "norm_weight"};
     const lb_opencl_context *o = lb_opencl_of(quantizer->context);
     const lb_quant *q = &quantizer->quant;
     quantizer_impl *impl = quantizer->impl;
     cl_command_queue queue = stream ? stream : o->queue;
     bool out_of_order;
-    const lb_ptr given[] = {args->x, args->codes, args->scales, args->zeros, args->sums};
-    const uint64_t bytes[] = {call->x, call->codes, call->scales, call->zeros, call->sums};
+    const lb_ptr given[] = {args->x,     args->codes, args->scales,
+                            args->zeros, args->sums,  args->norm_weight};
+    const uint64_t bytes[] = {call->x,     call->codes, call->scales,
+                              call->zeros, call->sums,  call->norm_weight};
     cl_mem pointers[LB_QUANT_PTRS];
     lb_quant_kargs kargs = {
         .rows = (lb_i32)call->rows,
@@ -86,6 +89,8 @@ lb_status lb_opencl_quantizer_run(const lb_quantizer *quantizer, const lb_quanti
         .scheme = q->scheme,
         .has_zeros = call->zeros != 0,
         .has_sums = call->sums != 0,
+        .norm_type = q->norm_type,
+        .norm_epsilon = q->norm_epsilon,
         .x_ld = call->x_ld,
         .row_bytes = (lb_i64)call->row_bytes,
     };

@@ -8,7 +8,7 @@
 #include "check.h"
 #include "rig.h"
 
-enum { ROWS = 24, MOST = 300 };
+enum { ROWS = 24, MOST = 4200 };
 
 static const int32_t types[] = {LB_TYPE_S8, LB_TYPE_U8, LB_TYPE_S4, LB_TYPE_U4,
                                 LB_TYPE_S2, LB_TYPE_U2, LB_TYPE_T2, LB_TYPE_B1};
@@ -73,24 +73,35 @@ static void fill(int32_t x_type, int ld, int cols, unsigned char *x)
             store(x_type, x, row * ld + col, col < cols ? value_of(row, col, &state) : NAN);
 }
 
+/* Weights of an RMSNorm: some of each sign, none, a denormal. */
+static void fill_norm(int32_t type, void *weights)
+{
+    uint32_t state = 7;
+    for (int i = 0; i < MOST; i++)
+        store(type, weights, i, i % 9 == 5 ? 0 : i % 17 == 3 ? 1e-40F : 2 * value_of(0, i, &state));
+}
+
 static void run(lb_context *context, const lb_quant *q, const void *x, int ld, result *r)
 {
+    static float norm_weight[MOST];
     lb_quantizer *quantizer;
     lb_quantizer_args args = LB_QUANTIZER_ARGS_INIT;
-    lb_ptr memory[5];
+    lb_ptr memory[6];
     uint64_t code_bytes;
     check_ok(lb_quant_bytes(q, &code_bytes));
     const struct {
         void *host;
         size_t bytes;
-    } arrays[5] = {{(void *)(uintptr_t)x, (size_t)ROWS * (size_t)ld * size_of(q->x_type)},
+    } arrays[6] = {{(void *)(uintptr_t)x, (size_t)ROWS * (size_t)ld * size_of(q->x_type)},
                    {r->codes, (size_t)code_bytes},
                    {r->scales, sizeof r->scales},
                    {r->zeros, sizeof r->zeros},
-                   {r->sums, sizeof r->sums}};
+                   {r->sums, sizeof r->sums},
+                   {norm_weight, sizeof norm_weight}};
     memset(r, RIG_POISON, sizeof *r);
     check_ok(lb_quantizer_create(context, q, &quantizer));
-    for (int i = 0; i < 5; i++) {
+    fill_norm(q->norm_type, norm_weight);
+    for (int i = 0; i < 6; i++) {
         check_ok(lb_memory_alloc(context, arrays[i].bytes, &memory[i]));
         check_ok(lb_memory_write(context, memory[i], arrays[i].host, arrays[i].bytes, NULL));
     }
@@ -100,10 +111,12 @@ static void run(lb_context *context, const lb_quant *q, const void *x, int ld, r
     args.scales = memory[2];
     args.zeros = memory[3];
     args.sums = memory[4];
+    if (q->norm_type)
+        args.norm_weight = memory[5];
     check_ok(lb_quantizer_run(quantizer, &args, NULL));
     for (int i = 1; i < 5; i++)
         check_ok(lb_memory_read(context, arrays[i].host, memory[i], arrays[i].bytes, NULL));
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         lb_memory_free(context, memory[i]);
     lb_quantizer_destroy(quantizer);
 }
@@ -137,6 +150,31 @@ static int visit_all(void (*visit)(const lb_quant *q, const unsigned char *x, in
                     visit(&q, x, ld);
                     count += ROWS;
                 }
+    return count;
+}
+
+/* The same for RMSNorms, whose sums go round all ways of adding once and more. */
+static int visit_norms(void (*visit)(const lb_quant *q, const unsigned char *x, int ld))
+{
+    static unsigned char x[ROWS * (MOST + 5) * 4];
+    static const int norm_lengths[] = {1, 17, 33, 299, 1024, 2047, 2048, 2051, 4099};
+    static const int32_t coded[][2] = {{LB_TYPE_S8, LB_QUANT_FULL},
+                                       {LB_TYPE_U8, LB_QUANT_ASYMMETRIC},
+                                       {LB_TYPE_S4, LB_QUANT_SYMMETRIC},
+                                       {LB_TYPE_T2, LB_QUANT_SYMMETRIC},
+                                       {LB_TYPE_B1, LB_QUANT_SYMMETRIC}};
+    int count = 0;
+    for (size_t t = 0; t < sizeof coded / sizeof *coded; t++)
+        for (size_t xt = 0; xt < 3; xt++)
+            for (size_t l = 0; l < sizeof norm_lengths / sizeof *norm_lengths; l++) {
+                lb_quant q = quant_of(coded[t][0], coded[t][1], x_types[xt], norm_lengths[l]);
+                int ld = norm_lengths[l] + (l % 2 ? 5 : 0);
+                q.norm_type = x_types[(xt + l + t) % 3];
+                q.norm_epsilon = l % 2 ? 1e-5F : 1e-12F;
+                fill(x_types[xt], ld, norm_lengths[l], x);
+                visit(&q, x, ld);
+                count += ROWS;
+            }
     return count;
 }
 

@@ -35,6 +35,7 @@ static fake_cuda *install(const char *settings)
 {
     fake_cuda_state_fn *state;
     setenv("LB_FAKE_CUDA", settings, 1);
+    setenv("LOWBIT_CUBLASLT", FAKE_CUBLASLT, 0);
     fake_library = dlopen(FAKE_CUDA, RTLD_NOW | RTLD_LOCAL);
     cr_assert(fake_library, "%s", dlerror());
     void *symbol = dlsym(fake_library, "fake_cuda_state");
@@ -61,7 +62,7 @@ static lb_context *open_context(const char *device)
 
 static int alive(const fake_cuda *f)
 {
-    return f->retains + f->streams + f->events + f->modules + f->allocations;
+    return f->retains + f->streams + f->events + f->modules + f->allocations + f->library_objects;
 }
 
 #define expect_error(call, status, part)                                                           \
@@ -504,7 +505,7 @@ ParameterizedTestParameters(kernels, compute_what_the_reference_says)
 
 /* With AddressSanitizer threads take twenty times as long: there each computation sees every
    STRIDE-th line, another one than its neighbours. Warpgroups' large tiles cost twice as much as
-   the others. */
+   the others; what a library computes costs nothing. */
 #ifdef __SANITIZE_ADDRESS__
 #define STRIDE 8
 #else
@@ -551,7 +552,8 @@ ParameterizedTest(computation *x, kernels, compute_what_the_reference_says)
     if (!f->runs_kernels)
         cr_skip_test("built without a C++ compiler");
     cr_assert(qb_lines_add_builtin(&lines, NULL, why, sizeof why), "%s", why);
-    size_t stride = hopper ? (STRIDE == 1 ? 2 : 4 * STRIDE) : STRIDE;
+    const lb_cuda_row *row = lb_cuda_rows[x->row].impl;
+    size_t stride = row->library ? 1 : hopper ? (STRIDE == 1 ? 2 : 4 * STRIDE) : STRIDE;
     for (size_t i = (size_t)(2 * x->row + x->backwards) % stride; i < lines.count; i += stride)
         computed += computes(context, lines.line[i], lb_cuda_rows[x->row].name, x->data);
     cr_expect_geq(computed, 16 / stride, "%s took %zu lines", lb_cuda_rows[x->row].name, computed);
@@ -610,6 +612,220 @@ Test(kernels, every_row_runs_while_a_stream_is_captured)
     cr_expect_str_eq(f->failed, "cuMemAlloc");
     f->capturing = 0;
     qb_lines_free(&lines);
+    lb_context_destroy(context);
+}
+
+/* ---- cuBLASLt -------------------------------------------------------------------------------- */
+
+#define PLAIN "s8*s8->s32 m20 n36 k64"
+
+static lb_status plan_cublaslt(lb_context *context, const char *line, lb_plan **plan)
+{
+    lb_problem p;
+    lb_plan_desc desc = LB_PLAN_DESC_INIT;
+    desc.kernel = "cuda_cublaslt";
+    check_ok(lb_problem_parse(line, &p));
+    return lb_plan_create(context, &p, &desc, plan);
+}
+
+typedef struct want {
+    char library[128], says[64];
+} want;
+
+ParameterizedTestParameters(cublaslt, is_absent_for_a_reason)
+{
+    static want all[] = {
+        {"", "$LOWBIT_CUBLASLT is empty, so cuBLASLt is not used"},
+        {"/nowhere/libcublasLt.so.13", "names /nowhere/libcublasLt.so.13, which cannot be load"},
+        {"unset", "libcublasLt.so.13 or .12 is not here; install cuBLAS"},
+        {"libc.so.6", "libcublasLt lacks cublasLtCreate"},
+    };
+    return cr_make_param_array(want, all, sizeof all / sizeof *all);
+}
+
+ParameterizedTest(want *w, cublaslt, is_absent_for_a_reason)
+{
+    install("sm=90");
+    setenv("LOWBIT_CUBLASLT", w->library, 1);
+    if (strcmp(w->library, "unset") == 0) {
+        unsetenv("LOWBIT_CUBLASLT");
+        if (dlopen("libcublasLt.so.13", RTLD_LAZY) || dlopen("libcublasLt.so.12", RTLD_LAZY))
+            cr_skip_test("a cuBLASLt is installed here");
+    }
+    lb_context *context = open_context("cuda");
+    lb_problem p;
+    lb_plan *plan = NULL;
+    char text[8192];
+    expect_error(plan_cublaslt(context, PLAIN, &plan), LB_UNSUPPORTED, w->says);
+    check_ok(lb_problem_parse(PLAIN, &p));
+    check_ok(lb_explain(context, &p, NULL, text, sizeof text, NULL));
+    cr_expect(strstr(text, w->says), "%s", text);
+    check_ok(lb_plan_create(context, &p, NULL, &plan));
+    lb_plan_destroy(plan);
+    lb_context_destroy(context);
+}
+
+Test(cublaslt, refuses_what_its_products_cannot_be)
+{
+    static const struct {
+        const char *line, *says;
+    } cases[] = {
+        {"s8*s8->s32 m3 n18 k64", "n is 18; cuBLASLt's int8 products take multiples of 4"},
+        {"s8*s8->s32 m3 n16 k63", "k is 63"},
+        {"s8.ld66*s8->s32 m3 n16 k64", "A's ld is 66"},
+        {"s8*s8->s32.ld18 m3 n16 k64", "D's ld is 18"},
+        {"s8*s8->s32 m3 n16 k0", "k 0; cuBLASLt takes no empty matrix"},
+        {"s8*s8->s32 m0 n16 k64", "m is 0"},
+        {"s8*s8->s32 m3 n16 k68 b2", "204 bytes of A and 192 of D; it takes multiples of 16"},
+        {"s8*s8->s32 m3 n16 k64 +bias.s32", "it does not do a bias"},
+        {"s8*s8->s32 m3 n16 k64 +relu", "it does not do activations"},
+        {"u8*s8->s32 m3 n16 k64", "A is u8"},
+        {"s8.z*s8->s32 m3 n16 k64", "zero points of A"},
+        {"s8.token*s8->f16 m3 n16 k64", "D is f16"},
+    };
+    install("sm=90");
+    lb_context *context = open_context("cuda");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lb_plan *plan = NULL;
+        expect_error(plan_cublaslt(context, cases[i].line, &plan), LB_UNSUPPORTED, cases[i].says);
+    }
+    lb_context_destroy(context);
+}
+
+Test(cublaslt, states_the_workspace_of_its_algorithm)
+{
+    fake_cuda *f = install("sm=90");
+    lb_context *context = open_context("cuda");
+    lb_problem p;
+    lb_plan *plan = NULL, *second = NULL;
+    lb_plan_desc desc = LB_PLAN_DESC_INIT;
+    lb_plan_info info = LB_PLAN_INFO_INIT;
+    check_ok(plan_cublaslt(context, PLAIN, &plan));
+    check_ok(lb_plan_get_info(plan, &info));
+    cr_expect_eq(info.workspace_bytes, 1 << 20);
+    cr_expect_str_eq(info.layout, "rows");
+    cr_expect_eq(info.launches, 1);
+    cr_expect_eq(f->library_objects, 2, "a handle and a description");
+    check_ok(plan_cublaslt(context, PLAIN, &second));
+    cr_expect_eq(f->library_objects, 3, "the context's one handle");
+    desc.kernel = "cuda_cublaslt";
+    desc.workspace_limit = 1 << 20;
+    check_ok(lb_problem_parse(PLAIN, &p));
+    lb_plan *third = NULL;
+    expect_error(lb_plan_create(context, &p, &desc, &third), LB_UNSUPPORTED,
+                 "it needs 33554432 bytes of workspace, the limit is 1048576");
+    lb_plan_destroy(plan);
+    lb_plan_destroy(second);
+    lb_context_destroy(context);
+    cr_expect_eq(alive(f), 0);
+}
+
+/* Newer devices, for which no kernel here has machine code of its own, get it; 9.0 has its own. */
+Test(cublaslt, is_the_row_for_plain_products_of_newer_devices)
+{
+    static const char *const settings[] = {"sm=90", "sm=100", "sm=120"};
+    for (int i = 0; i < 3; i++) {
+        install(settings[i]);
+        lb_context *context = open_context("cuda");
+        lb_problem p;
+        lb_plan *plan;
+        lb_plan_info info = LB_PLAN_INFO_INIT;
+        check_ok(lb_problem_parse("s8*s8->s32 m4096 n4096 k4096", &p));
+        check_ok(lb_plan_create(context, &p, NULL, &plan));
+        check_ok(lb_plan_get_info(plan, &info));
+        cr_expect_str_eq(info.kernel, i == 0 ? "cuda_wgmma_w8_256" : "cuda_cublaslt");
+        lb_plan_destroy(plan);
+        lb_context_destroy(context);
+    }
+}
+
+static bool is_right(product *x, const lb_args *args, int64_t rows)
+{
+    const lb_problem *p = &x->in.problem;
+    lb_verify_report report = LB_VERIFY_REPORT_INIT;
+    lb_problem call = *p;
+    static int32_t d[64 * 64];
+    call.m = rows;
+    check_ok(lb_memory_read(x->context, d, args->d, (size_t)(4 * rows * p->n), NULL));
+    check_ok(lb_verify(&call, &x->in.host, d, 0, 1, 1, &report));
+    return report.wrong == 0;
+}
+
+Test(cublaslt, leaves_to_its_passes_what_it_cannot_take)
+{
+    fake_cuda *f = install("sm=90");
+    product x = {.context = open_context("cuda")};
+    lb_problem p;
+    lb_plan_desc desc = LB_PLAN_DESC_INIT;
+    lb_ptr wide;
+    desc.kernel = "cuda_cublaslt";
+    if (!f->runs_kernels)
+        cr_skip_test("built without a C++ compiler");
+    check_ok(lb_problem_parse(PLAIN, &p));
+    check_ok(qb_inputs_make(&p, QB_DATA_NORMAL, 1, &x.in));
+    check_ok(qb_case_open(x.context, &x.in, &desc, 0, &x.c));
+    check_ok(lb_memory_alloc(x.context, 20 * 64 + 16, &wide));
+    lb_args args = x.c.args, odd;
+    args.weights = x.c.copy[0].weights;
+    args.a = x.c.copy[0].a;
+    args.d = x.c.copy[0].d;
+    memset(&f->last, 0, sizeof f->last);
+    check_ok(lb_run(x.c.plan, &args, NULL));
+    cr_expect(is_right(&x, &args, 20));
+    args.m = 7;
+    check_ok(lb_run(x.c.plan, &args, NULL));
+    cr_expect(is_right(&x, &args, 7));
+    cr_expect_str_eq(f->last.name, "", "no kernel of ours");
+
+    args.m = 1; /* for which its algorithm does not do */
+    check_ok(lb_run(x.c.plan, &args, NULL));
+    cr_expect_str_eq(f->last.name, "gemm_any");
+    cr_expect(is_right(&x, &args, 1));
+
+    f->last.name[0] = 0;
+    odd = args;
+    odd.m = 0;
+    odd.a = (lb_ptr){wide.base, 1};
+    check_ok(lb_memory_write(x.context, odd.a, x.in.host.a, 20 * 64, NULL));
+    check_ok(lb_run(x.c.plan, &odd, NULL));
+    cr_expect_str_eq(f->last.name, "gemm_any");
+    cr_expect(is_right(&x, &odd, 20));
+
+    f->last.name[0] = 0;
+    odd.a = args.a;
+    odd.d.offset += 4;
+    check_ok(lb_run(x.c.plan, &odd, NULL));
+    cr_expect_str_eq(f->last.name, "gemm_any");
+    cr_expect(is_right(&x, &odd, 20));
+    lb_memory_free(x.context, wide);
+    close_product(&x);
+    cr_expect_eq(alive(f), 0);
+}
+
+Test(cublaslt, names_a_foreign_stream)
+{
+    fake_cuda *f = install("devices=2");
+    lb_context *context = open_context("cuda:0"), *second = open_context("cuda:1");
+    lb_problem p;
+    qb_inputs in;
+    qb_case c;
+    lb_stream stream;
+    lb_plan_desc desc = LB_PLAN_DESC_INIT;
+    desc.kernel = "cuda_cublaslt";
+    check_ok(lb_problem_parse(PLAIN, &p));
+    check_ok(qb_inputs_make(&p, QB_DATA_NORMAL, 1, &in));
+    check_ok(qb_case_open(context, &in, &desc, 0, &c));
+    check_ok(lb_stream_create(second, 0, &stream));
+    c.args.weights = c.copy[0].weights;
+    c.args.a = c.copy[0].a;
+    c.args.d = c.copy[0].d;
+    int launches = f->launches;
+    expect_error(lb_run(c.plan, &c.args, stream), LB_INVALID_ARGUMENT, "another CUcontext");
+    cr_expect_eq(f->launches, launches);
+    lb_stream_destroy(second, stream);
+    qb_case_close(&c);
+    qb_inputs_free(&in);
+    lb_context_destroy(second);
     lb_context_destroy(context);
 }
 
@@ -674,8 +890,8 @@ Test(quantizer, gives_the_reference_s_bits)
         cr_skip_test("built without a C++ compiler");
     ref = open_device("ref");
     other = open_context("cuda");
-    int rows = visit_all(compare_devices);
-    fprintf(stderr, "cuda, on the host: %d rows equal\n", rows);
+    int rows = visit_all(compare_devices), norms = visit_norms(compare_devices);
+    fprintf(stderr, "cuda, on the host: %d rows equal, %d of an RMSNorm\n", rows, norms);
     lb_context_destroy(other);
     lb_context_destroy(ref);
 }

@@ -148,7 +148,8 @@ static int alive(void)
 {
     int sum = fake_cl_alive();
 #if WITH_CUDA
-    sum += cuda->retains + cuda->streams + cuda->events + cuda->modules + cuda->allocations;
+    sum += cuda->retains + cuda->streams + cuda->events + cuda->modules + cuda->allocations +
+           cuda->library_objects;
 #endif
     return sum;
 }
@@ -236,7 +237,8 @@ static long every_failure(source s, work *f, const void *what, int cached)
 #define LINE "s8.token*s4.channel->f16 m4 n16 k64 +bias"
 #define TRY(call) RIG_TRY(call)
 
-static rig_inputs in; /* made before anything fails */
+static rig_inputs in;      /* made before anything fails */
+static const char *kernel; /* that plans ask for; NULL: none */
 static char cache[] = "/tmp/lowbit-faults-XXXXXX";
 
 typedef struct scene {
@@ -248,7 +250,7 @@ typedef struct scene {
     lb_weights *weights;
     int runs, host_runs; /* 1: lb_run was called; 2: and said yes */
     int written;         /* launches that wrote a D before lb_run_host */
-    unsigned char result[4 * 16 * 2];
+    unsigned char result[4 * 16 * 4];
 } scene;
 
 static lb_status act(scene *x, const char *device, int cached)
@@ -257,6 +259,8 @@ static lb_status act(scene *x, const char *device, int cached)
     double seconds;
     lb_context_desc desc = LB_CONTEXT_DESC_INIT;
     lb_plan_info info = LB_PLAN_INFO_INIT;
+    lb_plan_desc wish = LB_PLAN_DESC_INIT;
+    wish.kernel = kernel;
     desc.device = device;
     desc.cache_dir = cached ? cache : "";
     TRY(lb_context_create(&desc, &x->context));
@@ -266,7 +270,7 @@ static lb_status act(scene *x, const char *device, int cached)
     TRY(rig_upload(x->context, in.host.a_scale, in.sizes.a_scale, &x->a_scale));
     TRY(rig_upload(x->context, in.host.bias, in.sizes.bias, &x->bias));
     TRY(rig_upload(x->context, x->result, sizeof x->result, &x->d));
-    TRY(lb_plan_create(x->context, &in.problem, NULL, &x->plan));
+    TRY(lb_plan_create(x->context, &in.problem, &wish, &x->plan));
     TRY(lb_plan_get_info(x->plan, &info));
     TRY(lb_weights_create(x->plan, &in.source, &x->weights));
     TRY(lb_memory_alloc(x->context, (size_t)info.workspace_bytes, &x->workspace));
@@ -486,6 +490,7 @@ static void set_up(void)
 #if WITH_CUDA
     fake_cuda_state_fn *state;
     setenv("LB_FAKE_CUDA", "devices=1 sm=80", 1); /* whose kernels are quick to emulate */
+    setenv("LOWBIT_CUBLASLT", FAKE_CUBLASLT, 1);
     void *library = dlopen(FAKE_CUDA, RTLD_NOW | RTLD_LOCAL);
     cr_assert(library, "%s", dlerror());
     void *symbol = dlsym(library, "fake_cuda_state");
@@ -548,6 +553,19 @@ Test(faults, of_the_cuda_driver)
     if (!WITH_CUDA)
         cr_skip_test("built without CUDA");
     device_faults(CUDA, "cuda");
+}
+
+/* Its calls are counted as the driver's. */
+Test(faults, of_a_library_over_the_cuda_driver)
+{
+    if (!WITH_CUDA)
+        cr_skip_test("built without CUDA");
+    rig_inputs_free(&in);
+    check_ok(rig_inputs_make("s8*s8->s32 m4 n16 k64", 1, &in));
+    kernel = "cuda_cublaslt";
+    device_faults(CUDA, "cuda");
+    device_faults(HEAP_ONCE, "cuda");
+    device_faults(HEAP_FROM_THEN_ON, "cuda");
 }
 
 Test(faults, of_memory_in_formats_files_and_verification)

@@ -8,14 +8,35 @@
 
 #include "quantizers.h"
 
+#include "quantize.h"
+#if LB_WITH_OPENCL
+#include "opencl.h"
+#endif
+
 Test(quantizer, devices_give_the_same_bits)
 {
     ref = open_device("ref");
     other = open_device("auto");
     lb_device_info info = LB_DEVICE_INFO_INIT;
     check_ok(lb_context_info(other, &info));
-    int rows = visit_all(compare_devices);
-    fprintf(stderr, "%s: %d rows equal\n", info.selector, rows);
+    int rows = visit_all(compare_devices), norms = visit_norms(compare_devices);
+    fprintf(stderr, "%s: %d rows equal, %d of an RMSNorm\n", info.selector, rows, norms);
+    lb_context_destroy(other);
+    lb_context_destroy(ref);
+}
+
+/* A CPU that is said to be a GPU, which gives a work-group to each row. */
+Test(quantizer, work_groups_give_the_same_bits)
+{
+    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
+    desc.device = "opencl";
+#if LB_WITH_OPENCL
+    lb_opencl_pretend = "gpu";
+#endif
+    if (lb_context_create(&desc, &other) == LB_NO_DEVICE)
+        cr_skip_test("%s", lb_last_error());
+    ref = open_device("ref");
+    visit_norms(compare_devices);
     lb_context_destroy(other);
     lb_context_destroy(ref);
 }
@@ -85,6 +106,62 @@ Test(quantizer, codes_are_those_of_the_definition)
     ref = open_device("ref");
     visit_all(compare_host);
     lb_context_destroy(ref);
+}
+
+/* Rows of finite values of moderate sizes, normalised in double: the scale is that of the values to
+   the roundings of a few f32 operations, and so are the codes. */
+static void compare_norm(const lb_quant *q, const unsigned char *x, int ld)
+{
+    static result r;
+    static float weights[MOST];
+    static double y[MOST];
+    if (q->type != LB_TYPE_S8)
+        return;
+    run(ref, q, x, ld, &r);
+    fill_norm(q->norm_type, weights);
+    for (int row = 0; row < ROWS; row++) {
+        if (row % 12 >= 5 && row % 12 <= 10)
+            continue;
+        double total = 0, largest = 0;
+        const unsigned char *from = x + (size_t)(row * ld) * size_of(q->x_type);
+        for (int i = 0; i < q->cols; i++)
+            total += pow((double)load(q->x_type, from, i), 2);
+        double root = sqrt(total / (double)q->cols + (double)q->norm_epsilon);
+        for (int i = 0; i < q->cols; i++) {
+            y[i] = (double)load(q->x_type, from, i) / root *
+                   (double)load(q->norm_type, (const unsigned char *)weights, i);
+            largest = fmax(largest, fabs(y[i]));
+        }
+        double scale = largest > 0 ? largest / 127.5 : 1;
+        cr_assert(fabs((double)r.scales[row] / scale - 1) < 1e-5, "row %d of %d: %g, not %g", row,
+                  (int)q->cols, (double)r.scales[row], scale);
+        for (int i = 0; i < q->cols; i++) {
+            double code = (int8_t)r.codes[(int64_t)row * q->cols + i];
+            cr_assert(fabs(code - fmin(y[i] / scale, 127)) < 0.502 || code == -128,
+                      "%d: %g, not %g", i, code, y[i] / scale);
+        }
+    }
+}
+
+Test(quantizer, an_rmsnorm_is_that_of_the_definition)
+{
+    ref = open_device("ref");
+    visit_norms(compare_norm);
+    lb_context_destroy(ref);
+}
+
+/* The root in integers is the machine's, whose square root is correctly rounded (IEEE 754). */
+Test(quantizer, roots_are_rounded_correctly)
+{
+    uint32_t state = 3;
+    for (int i = 0; i < 2000000; i++) {
+        uint32_t bits = rig_random(&state) % 0x7f000000u + 0x800000u; /* normal, finite */
+        float x = lb_bits_float(bits);
+        cr_assert_eq(lb_sqrt(x), sqrtf(x), "%a: %a, not %a", (double)x, (double)lb_sqrt(x),
+                     (double)sqrtf(x));
+    }
+    for (int e = -126; e < 127; e++)
+        cr_assert_eq(lb_sqrt(ldexpf(1, e)), sqrtf(ldexpf(1, e)));
 }
 
 /* Float activations quantised on the device, then an integer product: as with the same codes from
@@ -164,6 +241,30 @@ Test(quantizer, refusals)
     args.x.offset = 2;
     check_status(lb_quantizer_run(quantizer, &args, NULL), LB_INVALID_ARGUMENT,
                  "not a multiple of 4");
+    lb_quantizer_destroy(quantizer);
+    q.norm_type = LB_TYPE_S8;
+    check_status(lb_quantizer_create(ref, &q, &quantizer), LB_INVALID_ARGUMENT,
+                 "norm_type s8 (1) is no float");
+    q.norm_type = 0;
+    q.norm_epsilon = 1;
+    check_status(lb_quantizer_create(ref, &q, &quantizer), LB_INVALID_ARGUMENT, "0 is no norm");
+    q.norm_type = LB_TYPE_BF16;
+    for (int i = 0; i < 3; i++) {
+        q.norm_epsilon = i == 0 ? 0 : i == 1 ? 1.5F : NAN;
+        check_status(lb_quantizer_create(ref, &q, &quantizer), LB_INVALID_ARGUMENT,
+                     "is not within 1e-12 to 1");
+    }
+    q.norm_epsilon = 1e-6F;
+    check_status(lb_quantize(&q, x, x, NULL, x), LB_INVALID_ARGUMENT,
+                 "an RMSNorm is for lb_quantizer_create");
+    check_ok(lb_quantizer_create(ref, &q, &quantizer));
+    args.x.offset = 0;
+    args.zeros.base = x;
+    check_status(lb_quantizer_run(quantizer, &args, NULL), LB_INVALID_ARGUMENT,
+                 "norm_weight is NULL; it takes 32 bytes");
+    args.norm_weight = (lb_ptr){x, 1};
+    check_status(lb_quantizer_run(quantizer, &args, NULL), LB_INVALID_ARGUMENT,
+                 "norm_weight: offset 1 is not a multiple of 2");
     lb_quantizer_destroy(quantizer);
     lb_context_destroy(ref);
 }

@@ -661,6 +661,9 @@ typedef struct lb_quant {
     int64_t rows, cols;
     int64_t group;     /* columns; only with PER_GROUP, any size */
     double percentile; /* 50 to 100; 0 = 99.99 */
+    /* An RMSNorm before quantising, on the device alone (lb_quantizer). */
+    int32_t norm_type;  /* of its weight: f32, f16, bf16; 0 = none */
+    float norm_epsilon; /* 1e-12 to 1 */
 } lb_quant;
 #define LB_QUANT_INIT LB_STRUCT_INIT(lb_quant)
 
@@ -711,7 +714,9 @@ LB_API lb_status lb_observer_scale(const lb_observer *observer, const lb_quant *
  * whole bytes (an lb_args.a with ld 0), scales and zeros what lb_args takes per token. Of quant,
  * granularity is TOKEN and the calibrator MINMAX; rows is the most per call. Integer types get the
  * scale of the largest size (or the range), t2 and b1 that of the mean size (BitNet, XNOR-Net).
- * Infinities count as 2^120, NaN as 0. Every device gives the same bits (docs/numerics.md).
+ * Infinities count as 2^120, NaN as 0. With quant.norm_type what is quantised is the row's RMSNorm,
+ * x / sqrt(mean(x^2) + norm_epsilon) * norm_weight. Every device gives the same bits
+ * (docs/numerics.md).
  */
 typedef struct lb_quantizer lb_quantizer;
 typedef struct lb_quantizer_args {
@@ -723,6 +728,7 @@ typedef struct lb_quantizer_args {
     lb_ptr scales; /* f32 [rows] */
     lb_ptr zeros;  /* s32 [rows]; base NULL where all are 0: symmetric schemes of signed types */
     lb_ptr sums;   /* s32 [rows], sums of a row's codes; base NULL: not wanted */
+    lb_ptr norm_weight; /* [cols] of quant.norm_type */
 } lb_quantizer_args;
 #define LB_QUANTIZER_ARGS_INIT LB_STRUCT_INIT(lb_quantizer_args)
 

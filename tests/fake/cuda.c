@@ -65,7 +65,6 @@ static allocation *allocations;
 static struct CUfunc_st functions[64]; /* live as long as the library */
 static int function_count, clock_now;
 
-EXPORT fake_cuda *fake_cuda_state(void);
 EXPORT fake_cuda *fake_cuda_state(void)
 {
     return &state;
@@ -103,8 +102,13 @@ static int fails(const char *call, int is_release)
 /* During a stream's capture: what a run may call. Everything else is refused and noted. */
 static int forbidden(const char *call)
 {
-    static const char *const allowed[] = {"cuCtxPushCurrent", "cuCtxPopCurrent", "cuCtxGetDevice",
-                                          "cuPointerGetAttributes", "cuLaunchKernel"};
+    static const char *const allowed[] = {"cuCtxPushCurrent",
+                                          "cuCtxPopCurrent",
+                                          "cuCtxGetDevice",
+                                          "cuPointerGetAttributes",
+                                          "cuLaunchKernel",
+                                          "cublasLtMatmul",
+                                          "cublasLtMatrixLayoutInit_internal"};
     if (!state.capturing)
         return 0;
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
@@ -420,6 +424,26 @@ static CUresult cuEventElapsedTime(float *milliseconds, CUevent start, CUevent e
     return CUDA_SUCCESS;
 }
 
+/* ---- For libraries over the driver ------------------------------------------------------------
+ */
+
+EXPORT int fake_cuda_call(const char *call, int is_release)
+{
+    if (fails(call, is_release))
+        return state.fail_with;
+    return is_release || !forbidden(call) ? CUDA_SUCCESS : STREAM_CAPTURE_UNSUPPORTED;
+}
+
+EXPORT int fake_cuda_memory(const void *memory, size_t bytes)
+{
+    return find_allocation((CUdeviceptr)(size_t)memory, bytes) != NULL;
+}
+
+EXPORT int fake_cuda_stream(const void *stream)
+{
+    return current() ? usable((CUstream)(size_t)stream) : stream != NULL;
+}
+
 /* ---- Modules and launches -------------------------------------------------------------------- */
 
 /* An image that begins with "broken" is refused, with a log. */
@@ -505,7 +529,7 @@ static CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned gr
         clock_now += 20;
         return CUDA_SUCCESS;
     }
-    bool quantizes = strcmp(function->name, "quantize") == 0;
+    bool quantizes = strncmp(function->name, "quantize", 8) == 0;
     int pointers = quantizes ? LB_QUANT_PTRS : LB_PTR_COUNT;
     for (int i = 0; i < pointers; i++)
         memcpy(&last->pointer[i], parameters[i], sizeof last->pointer[i]);

@@ -21,7 +21,7 @@ typedef void kernel_fn(P, P, uint8_t *, P, P, P, P, P, P, P, uint8_t *, P, P, co
 #undef P
 
 typedef void quantize_fn(const uint8_t *, uint8_t *, uint8_t *, uint8_t *, uint8_t *,
-                         const lb_quant_kargs);
+                         const uint8_t *, const lb_quant_kargs);
 
 static void *find(const char *name)
 {
@@ -52,14 +52,14 @@ extern "C" int fake_device_run(const fake_launch *l, int backwards, char *why, s
     static std::mutex one_at_a_time;
     std::lock_guard<std::mutex> lock(one_at_a_time);
     void *kernel = find(l->name);
-    bool quantizes = std::strcmp(l->name, "quantize") == 0;
+    bool quantizes = std::strncmp(l->name, "quantize", 8) == 0;
     uint8_t *at[LB_PTR_COUNT];
     std::memcpy(at, l->pointer, sizeof at);
     const char *fault = simt::launch(
         {l->grid[0], l->grid[1], l->grid[2]}, {l->block[0], l->block[1], l->block[2]},
         l->shared_bytes, backwards, [&] {
             if (quantizes)
-                ((quantize_fn *)kernel)(at[0], at[1], at[2], at[3], at[4], l->quant);
+                ((quantize_fn *)kernel)(at[0], at[1], at[2], at[3], at[4], at[5], l->quant);
             else
                 call((kernel_fn *)kernel, at, l->kargs, std::make_index_sequence<LB_PTR_COUNT>());
         });

@@ -18,7 +18,7 @@ typedef struct fake_launch {
     void *stream;
     void *pointer[LB_PTR_COUNT];
     lb_kargs kargs;
-    lb_quant_kargs quant; /* of "quantize", which has LB_QUANT_PTRS pointers */
+    lb_quant_kargs quant; /* of "quantize", "quantize_norm", which have LB_QUANT_PTRS pointers */
 } fake_launch;
 
 typedef struct fake_cuda {
@@ -32,13 +32,23 @@ typedef struct fake_cuda {
     int depth;          /* of this thread's stack of contexts */
     int retains, streams, events, modules, allocations; /* alive */
     int launches, runs_kernels;
-    char fault[320]; /* of the last kernel that ended in one */
+    int library_objects; /* alive, of libraries over the driver (cublaslt.c) */
+    char fault[320];     /* of the last kernel that ended in one */
     fake_launch last;
 } fake_cuda;
 
 typedef fake_cuda *fake_cuda_state_fn(void);
+fake_cuda *fake_cuda_state(void);
 /* A context of device `device` that is not its primary one. */
 typedef void *fake_cuda_other_context_fn(int device);
+
+/* For libraries over the driver: begins a call, which counts among the driver's; not 0: it fails
+   so. Whether `bytes` of memory are the device's, and a stream is of the current context (none: of
+   the primary one, which the runtime API then takes). */
+int fake_cuda_call(const char *call, int is_release);
+int fake_cuda_memory(const void *memory, size_t bytes);
+int fake_cuda_stream(const void *stream);
+#define CUDA_OUT_OF_MEMORY 2
 
 /* Kernels compiled for the host (device.cc): whether there is one of that name, and running it as
    `launch` says, the threads' order turned round or not. False: it did what a device faults at, and
