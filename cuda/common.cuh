@@ -30,12 +30,18 @@ struct lb_tile {
     int64_t batch;
 };
 
-__device__ __forceinline__ lb_tile lb_tile_of(const lb_kargs &p, int tile_m, int tile_n)
+__device__ __forceinline__ lb_tile lb_tile_of(const lb_kargs &p, int tile_m, int tile_n,
+                                              unsigned block)
 {
     unsigned across = ((unsigned)p.n + tile_n - 1) / tile_n;
     unsigned down = ((unsigned)p.m + tile_m - 1) / tile_m;
-    unsigned rest = blockIdx.x / across;
-    return {(int)(rest % down) * tile_m, (int)(blockIdx.x % across) * tile_n, rest / down};
+    unsigned rest = block / across;
+    return {(int)(rest % down) * tile_m, (int)(block % across) * tile_n, rest / down};
+}
+
+__device__ __forceinline__ lb_tile lb_tile_of(const lb_kargs &p, int tile_m, int tile_n)
+{
+    return lb_tile_of(p, tile_m, tile_n, blockIdx.x);
 }
 
 /* ---- Elements -------------------------------------------------------------------------------- */

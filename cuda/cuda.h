@@ -83,7 +83,8 @@ typedef struct lb_cuda_pass {
     const char *entry;
     int tile_m, tile_n;
     int threads;
-    int shared_bytes; /* dynamic; more than 48 KiB is asked for at plan time */
+    int shared_bytes;  /* dynamic; more than 48 KiB is asked for at plan time */
+    const char *image; /* of an entry without variants; NULL: the row's */
 } lb_cuda_pass;
 
 /* Another library, which a row calls in place of its passes; these are then for the calls that it
@@ -101,17 +102,22 @@ typedef struct lb_cuda_row {
     const char *image; /* "gemm_any.fatbin" */
     lb_cuda_pass passes[LB_CUDA_PASSES];
     const lb_cuda_library *library; /* NULL = none */
-    uint64_t workspace;             /* bytes */
+    uint64_t workspace;             /* bytes, besides what a split needs */
     bool persistent;
+    int split;   /* the first pass splits k (split.h), at multiples of this; 0 = it does not */
     double rate; /* giga-operations per second and multiprocessor; for the cost */
     /* Appended to every entry's name: the variant that the problem needs. NULL = none. */
     void (*variant)(const lb_problem *p, char *suffix, size_t capacity);
     /* What masks cannot say: writes a reason and returns false to refuse. NULL = nothing more. */
     bool (*takes)(const lb_problem *p, char *why, size_t capacity);
-    /* Sets kargs.tail and kargs.ws at plan time. NULL = nothing to set. */
-    void (*prepare)(lb_plan *plan);
 } lb_cuda_row;
 
+/* The name of the kernel that a pass launches for a problem; returns the image it is in. */
+const char *lb_cuda_kernel_of(const lb_cuda_row *row, const lb_cuda_pass *pass, const lb_problem *p,
+                              char *name, size_t capacity);
+/* Into how many parts a row splits a problem's k, and their length; 1 if it does not. */
+int lb_cuda_parts(const lb_cuda_row *row, const lb_problem *p, const lb_device *device,
+                  int64_t *length);
 /* Blocks of a pass. */
 uint64_t lb_cuda_blocks(const lb_cuda_pass *pass, int64_t m, int64_t n, int64_t batch);
 

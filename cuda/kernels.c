@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cuda.h"
+#include "layout.h"
 #include "problem.h"
 #include "types.h"
 
@@ -19,14 +20,49 @@ uint64_t lb_cuda_blocks(const lb_cuda_pass *pass, int64_t m, int64_t n, int64_t 
     return tiles(m, pass->tile_m) * tiles(n, pass->tile_n) * (uint64_t)batch;
 }
 
+const char *lb_cuda_kernel_of(const lb_cuda_row *row, const lb_cuda_pass *pass, const lb_problem *p,
+                              char *name, size_t capacity)
+{
+    char suffix[64] = "";
+    if (row->variant && !pass->image)
+        row->variant(p, suffix, sizeof suffix);
+    snprintf(name, capacity, "%s%s", pass->entry, suffix);
+    return pass->image ? pass->image : row->image;
+}
+
+#define PARTS_MOST 16
+#define PART_LEAST 2 /* stages */
+
+/* As many parts as give every multiprocessor two blocks of the columns' tiles, cut where groups
+   and stages end. */
+int lb_cuda_parts(const lb_cuda_row *row, const lb_problem *p, const lb_device *device,
+                  int64_t *length)
+{
+    *length = p->k;
+    if (!row->split || p->k == 0)
+        return 1;
+    int64_t unit = row->split, group = lb_problem_groups(p) > 1 ? p->b.group : unit;
+    while (unit % group)
+        unit += row->split;
+    int64_t blocks = (int64_t)tiles(p->n, row->passes[0].tile_n) * p->batch;
+    int64_t most = blocks ? 2 * (int64_t)device->info.compute_units / blocks : 1;
+    most = most > PARTS_MOST ? PARTS_MOST : most;
+    int64_t units = (p->k + unit - 1) / unit, least = (PART_LEAST * row->split + unit - 1) / unit;
+    int64_t each = most > 1 ? (units + most - 1) / most : units;
+    *length = (each > least ? each : least) * unit;
+    return (int)((p->k + *length - 1) / *length);
+}
+
 /* A grid has at most 2^31 - 1 blocks. */
 static bool accept(const lb_kernel *kernel, const lb_problem *p, const lb_device *device, char *why,
                    size_t capacity)
 {
     const lb_cuda_row *row = kernel->impl;
-    (void)device;
+    int64_t length;
     for (int i = 0; i < LB_CUDA_PASSES && row->passes[i].entry; i++) {
         uint64_t blocks = lb_cuda_blocks(&row->passes[i], p->m, p->n, p->batch);
+        if (i == 0)
+            blocks *= (uint64_t)lb_cuda_parts(row, p, device, &length);
         if (blocks > INT32_MAX) {
             snprintf(why, capacity, "%" PRIu64 " tiles are more than a grid's %d", blocks,
                      INT32_MAX);
@@ -39,29 +75,36 @@ static bool accept(const lb_kernel *kernel, const lb_problem *p, const lb_device
 static uint64_t workspace(const lb_kernel *kernel, const lb_problem *p, const lb_device *device)
 {
     const lb_cuda_row *row = kernel->impl;
-    (void)p, (void)device;
-    return row->workspace;
+    lb_extent extent;
+    int64_t length;
+    if (!row->split ||
+        lb_extent_make(lb_layout_find(kernel->layout), p->b.type, p->n, p->k, &extent) != LB_OK)
+        return row->workspace;
+    return row->workspace + (uint64_t)lb_cuda_parts(row, p, device, &length) * (uint64_t)p->batch *
+                                (uint64_t)p->m * (uint64_t)extent.n_pad * 4;
 }
 
 /* ---- Cost ------------------------------------------------------------------------------------ */
 
 /* Seconds: arithmetic padded to whole tiles, in waves of one tile per multiprocessor, or the
-   weights' way through memory, whichever is longer; plus the launches. The last pass does the
-   arithmetic. */
+   weights' way through memory, whichever is longer; plus the launches, and the sums' way to the
+   workspace and back. The last pass does the arithmetic, where k is split the first. */
 static double cost(const lb_kernel *kernel, const lb_problem *p, const lb_device *device)
 {
     const lb_cuda_row *row = kernel->impl;
     int last = 0;
     while (last + 1 < LB_CUDA_PASSES && row->passes[last + 1].entry)
         last++;
-    const lb_cuda_pass *pass = &row->passes[last];
+    const lb_cuda_pass *pass = &row->passes[row->split ? 0 : last];
+    int64_t length;
+    int parts = lb_cuda_parts(row, p, device, &length);
     double units = device->info.compute_units > 0 ? device->info.compute_units : 1;
-    double blocks = (double)lb_cuda_blocks(pass, p->m, p->n, p->batch);
+    double blocks = (double)lb_cuda_blocks(pass, p->m, p->n, p->batch) * parts;
     double waves = blocks > units ? blocks / units : 1;
-    double per_tile = 2.0 * pass->tile_m * pass->tile_n * (double)p->k;
+    double per_tile = 2.0 * pass->tile_m * pass->tile_n * (double)length;
     double arithmetic = waves * per_tile / (row->rate * 1e9);
     double bytes = (double)p->n * (double)p->k * lb_type_bits(p->b.type) / 8 * (double)p->batch;
-    double memory = bytes / 1e12;
+    double memory = (bytes + 2.0 * (double)workspace(kernel, p, device)) / 1e12;
     return (arithmetic > memory ? arithmetic : memory) + 3e-6 * (last + 1);
 }
 
@@ -83,6 +126,16 @@ static void variant_int(const lb_problem *p, char *suffix, size_t capacity)
     .image = "mma_int.fatbin", .variant = variant_int,                                             \
     .passes = {{"mma_int_" #tile_m, tile_m, tile_n, threads, shared}}
 
+/* The pass that finishes what is split. */
+#define FINISH                                                                                     \
+    {                                                                                              \
+        .entry = "finish", .tile_m = 8, .tile_n = 128, .threads = 128, .image = "finish.fatbin"    \
+    }
+
+#define FAMILY_mma_int_k(tile_m, tile_n, threads, shared)                                          \
+    .image = "mma_int.fatbin", .variant = variant_int, .split = 64,                                \
+    .passes = {{"mma_int_" #tile_m "k", tile_m, tile_n, threads, shared}, FINISH}
+
 /* Of mma_s4.cu: signs of A and W, "g" for scales along k. */
 static void variant_s4(const lb_problem *p, char *suffix, size_t capacity)
 {
@@ -102,6 +155,14 @@ static bool takes_s4(const lb_problem *p, char *why, size_t capacity)
     .image = "mma_s4.fatbin", .variant = variant_s4, .takes = takes_s4,                            \
     .passes = {{"mma_s4_" #tile_m, tile_m, tile_n, threads, shared}}
 
+#define FAMILY_mma_s4_k(tile_m, tile_n, threads, shared)                                           \
+    .image = "mma_s4.fatbin", .variant = variant_s4, .takes = takes_s4, .split = 128,              \
+    .passes = {{"mma_s4_" #tile_m "k", tile_m, tile_n, threads, shared}, FINISH}
+
+#define FAMILY_mma_b1_k(tile_m, tile_n, threads, shared)                                           \
+    .image = "mma_b1.fatbin", .split = 512,                                                        \
+    .passes = {{"mma_b1_" #tile_m "k", tile_m, tile_n, threads, shared}, FINISH}
+
 #define FAMILY_mma_b1(tile_m, tile_n, threads, shared)                                             \
     .image = "mma_b1.fatbin", .passes = {{"mma_b1_" #tile_m, tile_m, tile_n, threads, shared}}
 
@@ -119,6 +180,14 @@ static void variant_float(const lb_problem *p, char *suffix, size_t capacity)
 #define FAMILY_mma_bf16(tile_m, tile_n, threads, shared)                                           \
     FAMILY_mma_float(bf16, tile_m, tile_n, threads, shared)
 
+#define FAMILY_mma_float_k(type, tile_m, tile_n, threads, shared)                                  \
+    .image = "mma_float.fatbin", .variant = variant_float, .split = 64,                            \
+    .passes = {{"mma_" #type "_" #tile_m "k", tile_m, tile_n, threads, shared}, FINISH}
+#define FAMILY_mma_f16_k(tile_m, tile_n, threads, shared)                                          \
+    FAMILY_mma_float_k(f16, tile_m, tile_n, threads, shared)
+#define FAMILY_mma_bf16_k(tile_m, tile_n, threads, shared)                                         \
+    FAMILY_mma_float_k(bf16, tile_m, tile_n, threads, shared)
+
 /* Of mma_table.cu: the type of A, "g" for scales along k. */
 static void variant_table(const lb_problem *p, char *suffix, size_t capacity)
 {
@@ -129,6 +198,10 @@ static void variant_table(const lb_problem *p, char *suffix, size_t capacity)
 #define FAMILY_mma_table(tile_m, tile_n, threads, shared)                                          \
     .image = "mma_table.fatbin", .variant = variant_table,                                         \
     .passes = {{"mma_table_" #tile_m, tile_m, tile_n, threads, shared}}
+
+#define FAMILY_mma_table_k(tile_m, tile_n, threads, shared)                                        \
+    .image = "mma_table.fatbin", .variant = variant_table, .split = 64,                            \
+    .passes = {{"mma_table_" #tile_m "k", tile_m, tile_n, threads, shared}, FINISH}
 
 /* Of wgmma_int.cu: "a" for A of u8, W's sign and bits, "g" for scales along k. */
 static void variant_wgmma(const lb_problem *p, char *suffix, size_t capacity)

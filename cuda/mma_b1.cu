@@ -18,7 +18,7 @@ namespace
 
 constexpr int BK = 64; /* bytes of a row of a tile */
 
-template <int BM, int BN, int WM, int WN, int STAGES> struct product {
+template <int BM, int BN, int WM, int WN, int STAGES, bool SPLIT> struct product {
     static constexpr int THREADS = WM * WN * 32;
     static constexpr int MI = BM / WM / 16, NI = BN / WN / 8;
     static constexpr int STAGE = (BM + BN) * LB_ROW_BYTES;
@@ -41,8 +41,9 @@ template <int BM, int BN, int WM, int WN, int STAGES> struct product {
         }
     }
 
-    /* From popcounts to sums. */
-    LB_DEVICE void close(const lb_kargs &p, const lb_io &io, int n0)
+    /* From popcounts to sums; `once`: with what does not depend on a, which one part of k has to
+     * do. */
+    LB_DEVICE void close(const lb_kargs &p, const lb_io &io, int n0, bool once)
     {
         int lane = (int)threadIdx.x % 32;
 #pragma unroll
@@ -50,20 +51,21 @@ template <int BM, int BN, int WM, int WN, int STAGES> struct product {
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 int n = min(n0 + 8 * ni + lane % 4 * 2 + j % 2, p.n_pad - 1);
-                int sum_b = lb_mma_b1_is_xor() ? 0 : io.w_sum[n];
+                int rest = !once ? 0 : lb_mma_b1_is_xor() ? p.k : -io.w_sum[n];
 #pragma unroll
                 for (int mi = 0; mi < MI; mi++) {
                     int &x = acc[mi][ni][j];
-                    x = lb_mma_b1_is_xor() ? p.k - 2 * x : 4 * x - 2 * ones[mi][j / 2 * 2] - sum_b;
+                    x = rest + (lb_mma_b1_is_xor() ? -2 * x : 4 * x - 2 * ones[mi][j / 2 * 2]);
                 }
             }
     }
 
     LB_DEVICE void run(LB_PARAMETERS)
     {
-        lb_tile tile = lb_tile_of(p, BM, BN);
+        lb_work work = lb_work_of<SPLIT>(p, BM, BN, 8 * BK);
+        lb_tile tile = work.tile;
         LB_IO(io, tile.batch);
-        int bytes = (p.k + 7) / 8, steps = (bytes + BK - 1) / BK;
+        int bytes = (p.k + 7) / 8;
         lb_rows rows = lb_rows_of(p, LB_AT(a, A), tile, true);
         rows.bits = 8; /* from here on a row is bytes */
         rows.k = bytes;
@@ -75,7 +77,7 @@ template <int BM, int BN, int WM, int WN, int STAGES> struct product {
         auto a_tile = [&](int s) { return lb_shared() + s % STAGES * STAGE; };
         auto w_tile = [&](int s) { return lb_shared() + s % STAGES * STAGE + BM * LB_ROW_BYTES; };
         auto begin = [&](int s) {
-            if (s < steps) {
+            if (s < work.end) {
                 if (rows.direct)
                     lb_copy_rows<BM, THREADS>(a_tile(s), rows, s * BK);
                 else
@@ -85,7 +87,7 @@ template <int BM, int BN, int WM, int WN, int STAGES> struct product {
             lb_copy_commit();
         };
         auto end = [&](int s) {
-            if (s < steps && !rows.direct)
+            if (s < work.end && !rows.direct)
                 lb_put_bits(a_tile(s), way, p.k, 8 * s * BK);
         };
 
@@ -99,11 +101,11 @@ template <int BM, int BN, int WM, int WN, int STAGES> struct product {
                     acc[mi][ni][j] = 0;
             }
 #pragma unroll 1
-        for (int s = 0; s < STAGES - 1; s++) {
+        for (int s = work.first; s < work.first + STAGES - 1; s++) {
             begin(s);
             end(s);
         }
-        for (int s = 0; s < steps; s++) {
+        for (int s = work.first; s < work.end; s++) {
             lb_copy_wait<STAGES - 2>();
             __syncthreads();
             begin(s + STAGES - 1);
@@ -112,22 +114,23 @@ template <int BM, int BN, int WM, int WN, int STAGES> struct product {
                 multiply(a_tile(s), w_tile(s), row, column, step);
             end(s + STAGES - 1);
         }
-        close(p, io, tile.n + column);
+        close(p, io, tile.n + column, work.part == 0);
         lb_copy_wait<0>();
         __syncthreads();
-        lb_finish_warp(acc, p, io, tile.m + row, tile.n + column);
+        lb_end_warp<SPLIT>(acc, p, io, LB_AT(workspace, WORKSPACE), work, row, column);
     }
 };
 
 } // namespace
 
-#define KERNEL(name, bm, bn, wm, wn, stages)                                                       \
+#define KERNEL(name, bm, bn, wm, wn, stages, split)                                                \
     extern "C" __global__ void __launch_bounds__(wm *wn * 32, 1) name(LB_ARGUMENTS)                \
     {                                                                                              \
-        product<bm, bn, wm, wn, stages> x;                                                         \
+        product<bm, bn, wm, wn, stages, split> x;                                                  \
         x.run(LB_PASS);                                                                            \
     }
 
-KERNEL(mma_b1_128, 128, 128, 2, 4, 3)
-KERNEL(mma_b1_64, 64, 128, 2, 4, 4)
-KERNEL(mma_b1_16, 16, 128, 1, 8, 4)
+KERNEL(mma_b1_128, 128, 128, 2, 4, 3, false)
+KERNEL(mma_b1_64, 64, 128, 2, 4, 4, false)
+KERNEL(mma_b1_16, 16, 128, 1, 8, 4, false)
+KERNEL(mma_b1_16k, 16, 128, 1, 8, 4, true)

@@ -79,10 +79,10 @@ template <bool BF16> struct integers {
 
 } // namespace
 
-#define KERNEL(name, bm, bn, wm, wn, stages, bf16, grouped)                                        \
+#define KERNEL(name, bm, bn, wm, wn, stages, split, bf16, grouped)                                 \
     extern "C" __global__ void __launch_bounds__(wm *wn * 32, 1) name(LB_ARGUMENTS)                \
     {                                                                                              \
-        lb_float_product<bm, bn, wm, wn, stages, integers<bf16>, grouped> x;                       \
+        lb_float_product<bm, bn, wm, wn, stages, integers<bf16>, grouped, split> x;                \
         x.run(LB_PASS);                                                                            \
     }
 
@@ -93,6 +93,8 @@ template <bool BF16> struct integers {
     KERNEL(mma_bf16_##size, __VA_ARGS__, true, false)                                              \
     KERNEL(mma_bf16_##size##_g, __VA_ARGS__, true, true)
 
-TYPES(128, 128, 128, 2, 4, 3)
-TYPES(64, 64, 128, 2, 4, 4)
-TYPES(16, 16, 128, 1, 8, 4)
+TYPES(128, 128, 128, 2, 4, 3, false)
+TYPES(64, 64, 128, 2, 4, 4, false)
+TYPES(16, 16, 128, 1, 8, 4, false)
+TYPES(64k, 64, 128, 2, 4, 4, true)
+TYPES(16k, 16, 128, 1, 8, 4, true)

@@ -51,7 +51,7 @@ struct lb_float_codes {
  * `Weights` says how: PLANES; `unit`, what is kept of LB_FLOAT_UNIT weights on their way; fetch,
  * which begins it; widen, which ends it, as 32 bytes of each plane; multiply, of one fragment of A.
  */
-template <int BM, int BN, int WM, int WN, int STAGES, typename Weights, bool GROUPED>
+template <int BM, int BN, int WM, int WN, int STAGES, typename Weights, bool GROUPED, bool SPLIT>
 struct lb_float_product {
     static constexpr int THREADS = WM * WN * 32, PLANES = Weights::PLANES;
     static constexpr int MI = BM / WM / 16, NI = BN / WN / 8;
@@ -134,9 +134,9 @@ struct lb_float_product {
 
     LB_DEVICE void run(LB_PARAMETERS)
     {
-        lb_tile tile = lb_tile_of(p, BM, BN);
+        lb_work work = lb_work_of<SPLIT>(p, BM, BN, LB_FLOAT_K);
+        lb_tile tile = work.tile;
         LB_IO(io, tile.batch);
-        int steps = (p.k + LB_FLOAT_K - 1) / LB_FLOAT_K;
         lb_rows rows = lb_rows_of(p, LB_AT(a, A), tile, true);
         rows.bits = 8; /* from here on a row is bytes */
         rows.k = 2 * p.k;
@@ -148,7 +148,7 @@ struct lb_float_product {
         auto a_tile = [&](int s) { return lb_shared() + s % STAGES * STAGE; };
         auto w_tile = [&](int s) { return lb_shared() + s % STAGES * STAGE + BM * LB_ROW_BYTES; };
         auto begin = [&](int s) {
-            if (s < steps) {
+            if (s < work.end) {
                 if (rows.direct)
                     lb_copy_rows<BM, THREADS>(a_tile(s), rows, s * 2 * LB_FLOAT_K);
                 else
@@ -158,7 +158,7 @@ struct lb_float_product {
             lb_copy_commit();
         };
         auto end = [&](int s) {
-            if (s >= steps)
+            if (s >= work.end)
                 return;
             if (!rows.direct)
                 lb_put_rows(a_tile(s), way, rows, s * 2 * LB_FLOAT_K);
@@ -176,19 +176,20 @@ struct lb_float_product {
                         total[mi][ni][j] = 0.0f;
                 }
 #pragma unroll 1
-        for (int s = 0; s < STAGES - 1; s++) {
+        for (int s = work.first; s < work.first + STAGES - 1; s++) {
             begin(s);
             end(s);
         }
-        int g = 0, until = p.group; /* of k, to the end of group g */
-        for (int s = 0; s < steps; s++) {
+        int g = GROUPED ? work.first * (LB_FLOAT_K) / p.group : 0,
+            until = p.group; /* of k, to the end of group g */
+        for (int s = work.first; s < work.end; s++) {
             lb_copy_wait<STAGES - 2>();
             __syncthreads();
             begin(s + STAGES - 1);
             multiply(a_tile(s), w_tile(s), row, column);
             if constexpr (GROUPED) {
                 until -= LB_FLOAT_K;
-                if (s == steps - 1 || (until == 0 && g + 1 < p.groups)) {
+                if (s == work.end - 1 || (until == 0 && g + 1 < p.groups)) {
                     close_group(p, io, tile.n + column, g++);
                     until = p.group;
                 }
@@ -200,9 +201,9 @@ struct lb_float_product {
         lb_copy_wait<0>();
         __syncthreads();
         if constexpr (GROUPED)
-            lb_finish_warp(total, p, io, tile.m + row, tile.n + column);
+            lb_end_warp<SPLIT>(total, p, io, LB_AT(workspace, WORKSPACE), work, row, column);
         else
-            lb_finish_warp(acc, p, io, tile.m + row, tile.n + column);
+            lb_end_warp<SPLIT>(acc, p, io, LB_AT(workspace, WORKSPACE), work, row, column);
     }
 };
 

@@ -20,7 +20,8 @@ constexpr int BK = 64; /* elements, and bytes, of a row of a tile */
 
 /* BM x BN by WM x WN warps; W8: weights of 8 bits; A_U, W_U: unsigned 8 bits; GROUPED: scales along
    k, so that sums are of one group and added up in f32. */
-template <int BM, int BN, int WM, int WN, int STAGES, bool W8, bool A_U, bool W_U, bool GROUPED>
+template <int BM, int BN, int WM, int WN, int STAGES, bool W8, bool A_U, bool W_U, bool GROUPED,
+          bool SPLIT>
 struct product {
     static constexpr int THREADS = WM * WN * 32;
     static constexpr int MI = BM / WM / 16, NI = BN / WN / 8;
@@ -49,9 +50,10 @@ struct product {
 
     LB_DEVICE void run(LB_PARAMETERS)
     {
-        lb_tile tile = lb_tile_of(p, BM, BN);
+        lb_work work = lb_work_of<SPLIT>(p, BM, BN, BK);
+        lb_tile tile = work.tile;
         LB_IO(io, tile.batch);
-        int bits = lb_bits(p.b_type), steps = (p.k + BK - 1) / BK;
+        int bits = lb_bits(p.b_type);
         lb_rows rows = lb_rows_of(p, LB_AT(a, A), tile, lb_bits(p.a_type) == 8);
         lb_blocks blocks = lb_blocks_of(p, LB_AT(w, W), tile, BK);
         lb_decoder decoder = lb_decoder_of(p.b_type);
@@ -64,7 +66,7 @@ struct product {
         auto a_tile = [&](int s) { return lb_shared() + s % STAGES * STAGE; };
         auto w_tile = [&](int s) { return lb_shared() + s % STAGES * STAGE + BM * LB_ROW_BYTES; };
         auto begin = [&](int s) {
-            if (s < steps) {
+            if (s < work.end) {
                 if (rows.direct)
                     lb_copy_rows<BM, THREADS>(a_tile(s), rows, s * BK);
                 else
@@ -77,7 +79,7 @@ struct product {
             lb_copy_commit();
         };
         auto end = [&](int s) {
-            if (s >= steps)
+            if (s >= work.end)
                 return;
             if (!rows.direct)
                 lb_put_rows(a_tile(s), a_way, rows, s * BK);
@@ -87,12 +89,13 @@ struct product {
 
         lb_clear(acc, sum, total);
 #pragma unroll 1
-        for (int s = 0; s < STAGES - 1; s++) {
+        for (int s = work.first; s < work.first + STAGES - 1; s++) {
             begin(s);
             end(s);
         }
-        int g = 0, until = p.group; /* of k, to the end of group g */
-        for (int s = 0; s < steps; s++) {
+        int g = GROUPED ? work.first * (BK) / p.group : 0,
+            until = p.group; /* of k, to the end of group g */
+        for (int s = work.first; s < work.end; s++) {
             lb_copy_wait<STAGES - 2>();
             __syncthreads();
             begin(s + STAGES - 1);
@@ -100,7 +103,7 @@ struct product {
             for (int step = 0; step < BK / 32; step++) {
                 multiply(a_tile(s), w_tile(s), row, column, step, sums);
                 if constexpr (GROUPED) {
-                    bool last = s == steps - 1 && step == BK / 32 - 1;
+                    bool last = s == work.end - 1 && step == BK / 32 - 1;
                     until -= 32;
                     if (last || (until == 0 && g + 1 < p.groups)) {
                         lb_close_group(acc, sum, total, p, io, tile.m + row, tile.n + column, g,
@@ -113,28 +116,28 @@ struct product {
             end(s + STAGES - 1);
         }
         if constexpr (!GROUPED)
-            lb_close_group(acc, sum, p, io, tile.m + row, tile.n + column, p.k);
+            lb_close_group(acc, sum, p, io, tile.m + row, tile.n + column, p.k, work.part == 0);
         lb_copy_wait<0>();
         __syncthreads();
 
         if constexpr (GROUPED)
-            lb_finish_warp(total, p, io, tile.m + row, tile.n + column);
+            lb_end_warp<SPLIT>(total, p, io, LB_AT(workspace, WORKSPACE), work, row, column);
         else
-            lb_finish_warp(acc, p, io, tile.m + row, tile.n + column);
+            lb_end_warp<SPLIT>(acc, p, io, LB_AT(workspace, WORKSPACE), work, row, column);
     }
 };
 
 } // namespace
 
-#define KERNEL(name, bm, bn, wm, wn, stages, w8, a_u, w_u, grouped)                                \
+#define KERNEL(name, bm, bn, wm, wn, stages, split, w8, a_u, w_u, grouped)                         \
     extern "C" __global__ void __launch_bounds__(wm *wn * 32, 1) name(LB_ARGUMENTS)                \
     {                                                                                              \
-        product<bm, bn, wm, wn, stages, w8, a_u, w_u, grouped> x;                                  \
+        product<bm, bn, wm, wn, stages, w8, a_u, w_u, grouped, split> x;                           \
         x.run(LB_PASS);                                                                            \
     }
 
-/* The variants that kernels.c names: A and W signed or unsigned, W narrow; by groups, for which a
-   tile of 128 x 128 would need more registers than 8 warps have. */
+/* The variants that kernels.c names: A and W signed or unsigned, W narrow; by groups, for which
+   a tile of 128 x 128 would need more registers than 8 warps have. */
 #define PLAIN(name, ...)                                                                           \
     KERNEL(name##_ss, __VA_ARGS__, true, false, false, false)                                      \
     KERNEL(name##_us, __VA_ARGS__, true, true, false, false)                                       \
@@ -150,8 +153,12 @@ struct product {
     KERNEL(name##_sng, __VA_ARGS__, false, false, false, true)                                     \
     KERNEL(name##_ung, __VA_ARGS__, false, true, false, true)
 
-PLAIN(mma_int_128, 128, 128, 2, 4, 3)
-PLAIN(mma_int_64, 64, 128, 2, 4, 4)
-GROUPS(mma_int_64, 64, 128, 2, 4, 4)
-PLAIN(mma_int_16, 16, 128, 1, 8, 4)
-GROUPS(mma_int_16, 16, 128, 1, 8, 4)
+PLAIN(mma_int_128, 128, 128, 2, 4, 3, false)
+PLAIN(mma_int_64, 64, 128, 2, 4, 4, false)
+GROUPS(mma_int_64, 64, 128, 2, 4, 4, false)
+PLAIN(mma_int_16, 16, 128, 1, 8, 4, false)
+GROUPS(mma_int_16, 16, 128, 1, 8, 4, false)
+PLAIN(mma_int_64k, 64, 128, 2, 4, 4, true)
+GROUPS(mma_int_64k, 64, 128, 2, 4, 4, true)
+PLAIN(mma_int_16k, 16, 128, 1, 8, 4, true)
+GROUPS(mma_int_16k, 16, 128, 1, 8, 4, true)

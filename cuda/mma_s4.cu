@@ -20,7 +20,7 @@ constexpr int BK = 64; /* bytes of a row of a tile */
 
 /* BM x BN by WM x WN warps; A_U, W_U: unsigned; GROUPED: scales along k, so that sums are of one
    group and added up in f32. */
-template <int BM, int BN, int WM, int WN, int STAGES, bool A_U, bool W_U, bool GROUPED>
+template <int BM, int BN, int WM, int WN, int STAGES, bool A_U, bool W_U, bool GROUPED, bool SPLIT>
 struct product {
     static constexpr int THREADS = WM * WN * 32;
     static constexpr int MI = BM / WM / 16, NI = BN / WN / 8;
@@ -49,9 +49,10 @@ struct product {
 
     LB_DEVICE void run(LB_PARAMETERS)
     {
-        lb_tile tile = lb_tile_of(p, BM, BN);
+        lb_work work = lb_work_of<SPLIT>(p, BM, BN, 2 * BK);
+        lb_tile tile = work.tile;
         LB_IO(io, tile.batch);
-        int bytes = (p.k + 1) / 2, steps = (bytes + BK - 1) / BK;
+        int bytes = (p.k + 1) / 2;
         lb_rows rows = lb_rows_of(p, LB_AT(a, A), tile, true);
         rows.bits = 8; /* from here on a row is bytes */
         rows.k = bytes;
@@ -64,7 +65,7 @@ struct product {
         auto a_tile = [&](int s) { return lb_shared() + s % STAGES * STAGE; };
         auto w_tile = [&](int s) { return lb_shared() + s % STAGES * STAGE + BM * LB_ROW_BYTES; };
         auto begin = [&](int s) {
-            if (s < steps) {
+            if (s < work.end) {
                 if (rows.direct)
                     lb_copy_rows<BM, THREADS>(a_tile(s), rows, s * BK);
                 else
@@ -74,18 +75,19 @@ struct product {
             lb_copy_commit();
         };
         auto end = [&](int s) {
-            if (s < steps && !rows.direct)
+            if (s < work.end && !rows.direct)
                 lb_put_bits(a_tile(s), way, 4 * p.k, 8 * s * BK);
         };
 
         lb_clear(acc, sum, total);
 #pragma unroll 1
-        for (int s = 0; s < STAGES - 1; s++) {
+        for (int s = work.first; s < work.first + STAGES - 1; s++) {
             begin(s);
             end(s);
         }
-        int g = 0, until = p.group; /* of k, to the end of group g */
-        for (int s = 0; s < steps; s++) {
+        int g = GROUPED ? work.first * (2 * BK) / p.group : 0,
+            until = p.group; /* of k, to the end of group g */
+        for (int s = work.first; s < work.end; s++) {
             lb_copy_wait<STAGES - 2>();
             __syncthreads();
             begin(s + STAGES - 1);
@@ -93,7 +95,7 @@ struct product {
             for (int step = 0; step < BK / 32; step++) {
                 multiply(a_tile(s), w_tile(s), row, column, step, sums);
                 if constexpr (GROUPED) {
-                    bool last = s == steps - 1 && step == BK / 32 - 1;
+                    bool last = s == work.end - 1 && step == BK / 32 - 1;
                     until -= 64;
                     if (last || (until == 0 && g + 1 < p.groups)) {
                         lb_close_group(acc, sum, total, p, io, tile.m + row, tile.n + column, g,
@@ -106,13 +108,13 @@ struct product {
             end(s + STAGES - 1);
         }
         if constexpr (!GROUPED)
-            lb_close_group(acc, sum, p, io, tile.m + row, tile.n + column, p.k);
+            lb_close_group(acc, sum, p, io, tile.m + row, tile.n + column, p.k, work.part == 0);
         lb_copy_wait<0>();
         __syncthreads();
         if constexpr (GROUPED)
-            lb_finish_warp(total, p, io, tile.m + row, tile.n + column);
+            lb_end_warp<SPLIT>(total, p, io, LB_AT(workspace, WORKSPACE), work, row, column);
         else
-            lb_finish_warp(acc, p, io, tile.m + row, tile.n + column);
+            lb_end_warp<SPLIT>(acc, p, io, LB_AT(workspace, WORKSPACE), work, row, column);
     }
 };
 
@@ -127,14 +129,16 @@ struct product {
 
 /* The variants that kernels.c names: signs of A and W; by groups, for which a tile of 128 x 128
    would need more registers than 8 warps have. */
-#define VARIANTS(name, g, grouped, ...)                                                            \
-    KERNEL(name##_ss##g, __VA_ARGS__, false, false, grouped)                                       \
-    KERNEL(name##_us##g, __VA_ARGS__, true, false, grouped)                                        \
-    KERNEL(name##_su##g, __VA_ARGS__, false, true, grouped)                                        \
-    KERNEL(name##_uu##g, __VA_ARGS__, true, true, grouped)
+#define VARIANTS(name, g, grouped, split, ...)                                                     \
+    KERNEL(name##_ss##g, __VA_ARGS__, false, false, grouped, split)                                \
+    KERNEL(name##_us##g, __VA_ARGS__, true, false, grouped, split)                                 \
+    KERNEL(name##_su##g, __VA_ARGS__, false, true, grouped, split)                                 \
+    KERNEL(name##_uu##g, __VA_ARGS__, true, true, grouped, split)
 
-VARIANTS(mma_s4_128, , false, 128, 128, 2, 4, 3)
-VARIANTS(mma_s4_64, , false, 64, 128, 2, 4, 4)
-VARIANTS(mma_s4_64, g, true, 64, 128, 2, 4, 4)
-VARIANTS(mma_s4_16, , false, 16, 128, 1, 8, 4)
-VARIANTS(mma_s4_16, g, true, 16, 128, 1, 8, 4)
+VARIANTS(mma_s4_128, , false, false, 128, 128, 2, 4, 3)
+VARIANTS(mma_s4_64, , false, false, 64, 128, 2, 4, 4)
+VARIANTS(mma_s4_64, g, true, false, 64, 128, 2, 4, 4)
+VARIANTS(mma_s4_16, , false, false, 16, 128, 1, 8, 4)
+VARIANTS(mma_s4_16, g, true, false, 16, 128, 1, 8, 4)
+VARIANTS(mma_s4_16k, , false, true, 16, 128, 1, 8, 4)
+VARIANTS(mma_s4_16k, g, true, true, 16, 128, 1, 8, 4)

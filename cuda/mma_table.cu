@@ -95,10 +95,10 @@ template <bool BF16> struct tables {
 
 } // namespace
 
-#define KERNEL(name, bm, bn, wm, wn, stages, bf16, grouped)                                        \
+#define KERNEL(name, bm, bn, wm, wn, stages, split, bf16, grouped)                                 \
     extern "C" __global__ void __launch_bounds__(wm *wn * 32, 1) name(LB_ARGUMENTS)                \
     {                                                                                              \
-        lb_float_product<bm, bn, wm, wn, stages, tables<bf16>, grouped> x;                         \
+        lb_float_product<bm, bn, wm, wn, stages, tables<bf16>, grouped, split> x;                  \
         x.run(LB_PASS);                                                                            \
     }
 
@@ -109,6 +109,7 @@ template <bool BF16> struct tables {
     KERNEL(mma_table_##size##_bf16, __VA_ARGS__, true, false)                                      \
     KERNEL(mma_table_##size##_bf16g, __VA_ARGS__, true, true)
 
-TYPES(128, 128, 128, 2, 4, 3)
-TYPES(64, 64, 128, 2, 4, 3)
-TYPES(16, 16, 128, 1, 8, 4)
+TYPES(128, 128, 128, 2, 4, 3, false)
+TYPES(64, 64, 128, 2, 4, 3, false)
+TYPES(16, 16, 128, 1, 8, 4, false)
+TYPES(16k, 16, 128, 1, 8, 4, true)

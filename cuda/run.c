@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "cuda.h"
+#include "split.h"
 #include "status.h"
 #include "weights.h"
 
@@ -21,14 +22,14 @@ typedef struct plan_impl {
 
 #define STATIC_SHARED_LIMIT (48 * 1024) /* beyond it a kernel must ask */
 
-static lb_status open_pass(lb_cuda_context *c, const lb_cuda_row *row, const lb_cuda_pass *pass,
-                           const char *suffix, CUfunction *function)
+static lb_status open_pass(lb_cuda_context *c, const lb_plan *plan, const lb_cuda_pass *pass,
+                           CUfunction *function)
 {
     const lb_cu *cu = c->cu;
     char name[128];
     int threads;
-    snprintf(name, sizeof name, "%s%s", pass->entry, suffix);
-    LB_TRY(lb_cuda_function_get(c, row->image, name, function));
+    const char *image = lb_cuda_kernel_of(plan->row->impl, pass, &plan->problem, name, sizeof name);
+    LB_TRY(lb_cuda_function_get(c, image, name, function));
     LB_TRY(LB_CU(cuFuncGetAttribute, &threads, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK, *function));
     if (threads < pass->threads)
         return lb_fail(LB_INTERNAL, "kernel %s is launched with %d threads, its code allows %d",
@@ -43,11 +44,10 @@ lb_status lb_cuda_plan_open(lb_plan *plan)
 {
     const lb_cuda_row *row = plan->row->impl;
     lb_cuda_context *c = lb_cuda_of(plan->context);
-    char suffix[64] = "";
-    if (row->variant)
-        row->variant(&plan->problem, suffix, sizeof suffix);
-    if (row->prepare)
-        row->prepare(plan);
+    int64_t length;
+    plan->kargs.tail[LB_SPLIT_PARTS] =
+        lb_cuda_parts(row, &plan->problem, &plan->context->device, &length);
+    plan->kargs.tail[LB_SPLIT_LENGTH] = (int32_t)length;
     plan_impl *impl = calloc(1, sizeof *impl);
     if (!impl)
         return lb_fail(LB_OUT_OF_MEMORY, "no memory for a plan");
@@ -57,7 +57,7 @@ lb_status lb_cuda_plan_open(lb_plan *plan)
         if (row->library)
             status = row->library->open(plan, &impl->opened);
         for (; status == LB_OK && count < LB_CUDA_PASSES && row->passes[count].entry; count++)
-            status = open_pass(c, row, &row->passes[count], suffix, &impl->functions[count]);
+            status = open_pass(c, plan, &row->passes[count], &impl->functions[count]);
         lb_cuda_leave(c);
     }
     plan->impl = impl;
@@ -171,6 +171,8 @@ static lb_status launch(const lb_plan *plan, void *const *pointers, void **param
     for (int i = 0; i < plan->launches && !taken; i++) {
         const lb_cuda_pass *pass = &row->passes[i];
         uint64_t blocks = lb_cuda_blocks(pass, kargs->m, kargs->n, kargs->batch);
+        if (i == 0 && row->split)
+            blocks *= (uint64_t)kargs->tail[LB_SPLIT_PARTS];
         if (row->persistent && blocks > units)
             blocks = units;
         LB_TRY(lb_cuda_launch(c, "lb_run", pass->entry, impl->functions[i], blocks, pass->threads,

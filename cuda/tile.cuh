@@ -11,6 +11,7 @@
 #define LB_TILE_CUH
 
 #include "epilogue.cuh"
+#include "split.h"
 
 #define LB_DEVICE __device__ __forceinline__
 
@@ -19,6 +20,26 @@ constexpr int LB_ROW_BYTES = 64;
 LB_DEVICE int lb_chunk_at(int row, int chunk)
 {
     return row * LB_ROW_BYTES + ((chunk ^ (row >> 1)) & 3) * 16;
+}
+
+/* ---- Parts of k ------------------------------------------------------------------------------ */
+
+/* What a block makes: a tile of D from stages `first` to `end`, of `depth` of k each. */
+struct lb_work {
+    lb_tile tile;
+    int part, first, end;
+};
+
+template <bool SPLIT>
+LB_DEVICE lb_work lb_work_of(const lb_kargs &p, int tile_m, int tile_n, int depth)
+{
+    int all = (p.k + depth - 1) / depth;
+    if constexpr (!SPLIT)
+        return {lb_tile_of(p, tile_m, tile_n), 0, 0, all};
+    unsigned parts = (unsigned)p.tail[LB_SPLIT_PARTS];
+    int part = (int)(blockIdx.x % parts), stages = p.tail[LB_SPLIT_LENGTH] / depth;
+    return {lb_tile_of(p, tile_m, tile_n, blockIdx.x / parts), part, part * stages,
+            min((part + 1) * stages, all)};
 }
 
 /* ---- From packed codes to bytes -------------------------------------------------------------- */
@@ -354,17 +375,19 @@ LB_DEVICE void lb_clear(int (&acc)[MI][NI][4], int (&sum)[MI][4], float (&total)
 }
 
 /* Calls visit(two sums side by side, mi, ni, 2 * half, n) with the zero points of group g done, for
-   fragments whose corner is (m0, n0); sum[mi][2 * half] is over the group's a. */
+   fragments whose corner is (m0, n0); sum[mi][2 * half] is over the group's a. `once`: with what
+   does not depend on a, which one part of a group's k has to do. */
 template <int MI, int NI, typename Visit>
 LB_DEVICE void lb_each_sum(const int (&acc)[MI][NI][4], const int (&sum)[MI][4], const lb_kargs &p,
-                           const lb_io &io, int m0, int n0, int g, int length, Visit visit)
+                           const lb_io &io, int m0, int n0, int g, int length, bool once,
+                           Visit visit)
 {
     int lane = (int)threadIdx.x % 32;
 #pragma unroll
     for (int mi = 0; mi < MI; mi++)
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            int za = lb_a_zero(p, io, min(m0 + 16 * mi + 8 * half + lane / 4, p.m - 1));
+            int za = once ? lb_a_zero(p, io, min(m0 + 16 * mi + 8 * half + lane / 4, p.m - 1)) : 0;
 #pragma unroll
             for (int ni = 0; ni < NI; ni++) {
                 int n = min(n0 + 8 * ni + lane % 4 * 2, p.n_pad - 2);
@@ -375,12 +398,12 @@ LB_DEVICE void lb_each_sum(const int (&acc)[MI][NI][4], const int (&sum)[MI][4],
         }
 }
 
-/* The sums of the only group. */
+/* The sums of the only group, or of part of it. */
 template <int MI, int NI>
 LB_DEVICE void lb_close_group(int (&acc)[MI][NI][4], const int (&sum)[MI][4], const lb_kargs &p,
-                              const lb_io &io, int m0, int n0, int length)
+                              const lb_io &io, int m0, int n0, int length, bool once)
 {
-    lb_each_sum(acc, sum, p, io, m0, n0, 0, length,
+    lb_each_sum(acc, sum, p, io, m0, n0, 0, length, once,
                 [&](const int(&two)[2], int mi, int ni, int j, int) {
                     acc[mi][ni][j] = two[0];
                     acc[mi][ni][j + 1] = two[1];
@@ -392,7 +415,7 @@ template <int MI, int NI>
 LB_DEVICE void lb_close_group(int (&acc)[MI][NI][4], int (&sum)[MI][4], float (&total)[MI][NI][4],
                               const lb_kargs &p, const lb_io &io, int m0, int n0, int g, int length)
 {
-    lb_each_sum(acc, sum, p, io, m0, n0, g, length,
+    lb_each_sum(acc, sum, p, io, m0, n0, g, length, true,
                 [&](const int(&two)[2], int mi, int ni, int j, int n) {
                     float v[2] = {__int2float_rn(two[0]), __int2float_rn(two[1])};
                     if (p.flags & LB_KF_B_SCALE)
@@ -477,6 +500,38 @@ LB_DEVICE void lb_finish_warp(const T (&acc)[MI][NI][4], const lb_kargs &p, cons
             eight.v[j] = slab[lb_slab_at<NI>(row, column) + j];
         lb_finish(eight, p, io, m0 + row, n0 + column);
     }
+}
+
+/* To the workspace instead, for the pass "finish". */
+template <int MI, int NI, typename T>
+LB_DEVICE void lb_leave_warp(const T (&acc)[MI][NI][4], const lb_kargs &p, uint8_t *workspace,
+                             const lb_work &work, int m0, int n0)
+{
+    int lane = (int)threadIdx.x % 32, g = lane / 4, c = lane % 4;
+    T *sums = (T *)(workspace + p.ws[0]) +
+              ((int64_t)work.part * p.batch + work.tile.batch) * p.m * p.n_pad;
+#pragma unroll
+    for (int mi = 0; mi < MI; mi++)
+#pragma unroll
+        for (int ni = 0; ni < NI; ni++)
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                int m = m0 + 16 * mi + g + 8 * half, n = n0 + 8 * ni + 2 * c;
+                const T two[2] = {acc[mi][ni][2 * half], acc[mi][ni][2 * half + 1]};
+                if (m < p.m && n < p.n_pad)
+                    lb_store(sums + (int64_t)m * p.n_pad + n, two, 2);
+            }
+}
+
+/* One of both. */
+template <bool SPLIT, int MI, int NI, typename T>
+LB_DEVICE void lb_end_warp(const T (&acc)[MI][NI][4], const lb_kargs &p, const lb_io &io,
+                           uint8_t *workspace, const lb_work &work, int row, int column)
+{
+    if constexpr (SPLIT)
+        lb_leave_warp(acc, p, workspace, work, work.tile.m + row, work.tile.n + column);
+    else
+        lb_finish_warp(acc, p, io, work.tile.m + row, work.tile.n + column);
 }
 
 #endif

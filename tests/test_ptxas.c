@@ -76,13 +76,11 @@ static bool is_there(const char *image, const char *kernel, const char *arch)
 static void check_launches(const lb_kernel *row, const lb_problem *p, const char *arch)
 {
     const lb_cuda_row *cuda = row->impl;
-    char suffix[64] = "", name[128];
-    if (cuda->variant)
-        cuda->variant(p, suffix, sizeof suffix);
+    char name[128];
     for (int i = 0; i < LB_CUDA_PASSES && cuda->passes[i].entry; i++) {
-        snprintf(name, sizeof name, "%s%s", cuda->passes[i].entry, suffix);
-        cr_assert(is_there(cuda->image, name, arch),
-                  "%s launches %s, of which nothing is said for %s", row->name, name, arch);
+        const char *image = lb_cuda_kernel_of(cuda, &cuda->passes[i], p, name, sizeof name);
+        cr_assert(is_there(image, name, arch), "%s launches %s, of which nothing is said for %s",
+                  row->name, name, arch);
     }
 }
 
