@@ -5,8 +5,8 @@
  * strict where the real one is (a current context, streams of it, addresses inside of allocations),
  * and any call can be made to fail.
  *
- * Environment: LB_FAKE_CUDA="devices=2 sm=90 init=100 lacks=cuMemAlloc backwards=1", each optional;
- * backwards: kernels' threads and blocks run in the opposite order.
+ * Environment: LB_FAKE_CUDA="devices=2 sm=90 mib=100 init=100 lacks=cuMemAlloc backwards=1", each
+ * optional; backwards: kernels' threads and blocks run in the opposite order.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -198,7 +198,7 @@ static CUresult cuDeviceGetName(char *name, int capacity, CUdevice device)
 static CUresult cuDeviceTotalMem(size_t *bytes, CUdevice device)
 {
     CALL(is_device(device), CUDA_ERROR_INVALID_VALUE);
-    *bytes = (size_t)1 << 34;
+    *bytes = (size_t)number("mib", 1 << 14) << 20;
     return CUDA_SUCCESS;
 }
 
