@@ -42,6 +42,8 @@ static int show_device(const qb_options *o, lb_context *context, const lb_device
     printf("           %s\n", d->driver);
     printf("           %d compute units, %d MHz, %.1f GiB, cache %.1f MiB\n", d->compute_units,
            d->clock_mhz, (double)d->global_bytes / (1u << 30), (double)d->cache_bytes / (1u << 20));
+    if (d->memory_rate > 0)
+        printf("           memory %.0f GB/s by its clock\n", d->memory_rate / 1e9);
     if (d->features[0])
         printf("           %s\n", d->features);
     if (!o->ceilings)

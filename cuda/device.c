@@ -29,7 +29,7 @@ static void add_words(lb_device_info *info, int capability)
 
 lb_status lb_cuda_describe(const lb_cu *cu, CUdevice device, lb_device_info *info)
 {
-    int version, major, minor, units, khz, shared, cache;
+    int version, major, minor, units, khz, memory_khz, memory_bits, shared, cache;
     size_t bytes;
     lb_device_info made = LB_DEVICE_INFO_INIT;
     LB_TRY(LB_CU(cuDeviceGetName, made.name, (int)sizeof made.name, device));
@@ -39,6 +39,8 @@ lb_status lb_cuda_describe(const lb_cu *cu, CUdevice device, lb_device_info *inf
     LB_TRY(attribute(cu, device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, &minor));
     LB_TRY(attribute(cu, device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, &units));
     LB_TRY(attribute(cu, device, CU_DEVICE_ATTRIBUTE_CLOCK_RATE, &khz));
+    LB_TRY(attribute(cu, device, CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE, &memory_khz));
+    LB_TRY(attribute(cu, device, CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH, &memory_bits));
     LB_TRY(attribute(cu, device, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, &shared));
     LB_TRY(attribute(cu, device, CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE, &cache));
     snprintf(made.backend, sizeof made.backend, "cuda");
@@ -51,6 +53,7 @@ lb_status lb_cuda_describe(const lb_cu *cu, CUdevice device, lb_device_info *inf
     made.global_bytes = bytes;
     made.local_bytes = (uint64_t)shared;
     made.cache_bytes = (uint64_t)cache;
+    made.memory_rate = 2e3 * memory_khz * memory_bits / 8; /* two transfers a clock */
     add_words(&made, 10 * major + minor);
     *info = made;
     return LB_OK;

@@ -86,9 +86,24 @@ static uint64_t workspace(const lb_kernel *kernel, const lb_problem *p, const lb
 
 /* ---- Cost ------------------------------------------------------------------------------------ */
 
-/* Seconds: arithmetic padded to whole tiles, in waves of one tile per multiprocessor, or the
-   weights' way through memory, whichever is longer; plus the launches, and the sums' way to the
-   workspace and back. The last pass does the arithmetic, where k is split the first. */
+#define RATE_UNKNOWN 1e12 /* of memory, bytes per second */
+#define RATE_REACHED 0.9  /* of what the driver tells */
+#define SHARE_MOST 2.0    /* of memory's rate by one multiprocessor, in shares of all of them */
+#define LAUNCH_SECONDS 3e-6
+
+/* Seconds of the weights, and of the sums of split k to the workspace and back, on their way. */
+static double memory_seconds(const lb_kernel *kernel, const lb_problem *p, const lb_device *device,
+                             double share)
+{
+    double known = device->info.memory_rate * RATE_REACHED;
+    double bytes = (double)p->n * (double)p->k * lb_type_bits(p->b.type) / 8 * (double)p->batch;
+    bytes += 2.0 * (double)workspace(kernel, p, device);
+    return bytes / ((known > 0 ? known : RATE_UNKNOWN) * (share < 1 ? share : 1));
+}
+
+/* Seconds: arithmetic padded to whole tiles, in waves of one tile per multiprocessor, and the way
+   through memory; the longer, a tenth of the shorter, which never hides entirely, and the launches.
+   The last pass does the arithmetic, where k is split the first. */
 static double cost(const lb_kernel *kernel, const lb_problem *p, const lb_device *device)
 {
     const lb_cuda_row *row = kernel->impl;
@@ -103,9 +118,9 @@ static double cost(const lb_kernel *kernel, const lb_problem *p, const lb_device
     double waves = blocks > units ? blocks / units : 1;
     double per_tile = 2.0 * pass->tile_m * pass->tile_n * (double)length;
     double arithmetic = waves * per_tile / (row->rate * 1e9);
-    double bytes = (double)p->n * (double)p->k * lb_type_bits(p->b.type) / 8 * (double)p->batch;
-    double memory = (bytes + 2.0 * (double)workspace(kernel, p, device)) / 1e12;
-    return (arithmetic > memory ? arithmetic : memory) + 3e-6 * (last + 1);
+    double memory = memory_seconds(kernel, p, device, SHARE_MOST * blocks / units);
+    double longer = arithmetic > memory ? arithmetic : memory;
+    return longer + 0.1 * (arithmetic + memory - longer) + LAUNCH_SECONDS * (last + 1);
 }
 
 /* ---- Families -------------------------------------------------------------------------------- */

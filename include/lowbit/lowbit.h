@@ -310,6 +310,7 @@ typedef struct lb_device_info {
     uint64_t global_bytes;
     uint64_t local_bytes; /* per work-group */
     uint64_t cache_bytes; /* last level; 0 = unknown */
+    double memory_rate;   /* bytes per second, as the driver tells; 0 = unknown */
 } lb_device_info;
 #define LB_DEVICE_INFO_INIT LB_STRUCT_INIT(lb_device_info)
 
