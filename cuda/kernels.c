@@ -255,6 +255,32 @@ static void variant_wgmma_float(const lb_problem *p, char *suffix, size_t capaci
     FAMILY_any(tile_m, tile_n, threads, shared),                                                   \
         .takes = lb_cublaslt_takes, .library = &lb_cublaslt, .workspace = UINT64_C(32) << 20
 
+/* Of wgmma_planes.cu and mma_planes.cu: W's planes, "t" of ternary weights, else its bits. */
+static char planes_of(const lb_problem *p)
+{
+    return p->b.type == LB_TYPE_T2 ? 't' : p->b.type == LB_TYPE_B1 ? '1' : '2';
+}
+
+/* Of wgmma_planes.cu: A's bits, W's planes. */
+static void variant_wgmma_planes(const lb_problem *p, char *suffix, size_t capacity)
+{
+    snprintf(suffix, capacity, "_%d%c", lb_type_bits(p->a.type), planes_of(p));
+}
+
+#define FAMILY_wgmma_planes(tile_m, tile_n, threads, shared)                                       \
+    .image = "wgmma_planes.fatbin", .variant = variant_wgmma_planes, .persistent = true,           \
+    .passes = {{"wgmma_planes_" #tile_m, tile_m, tile_n, threads, shared}}
+
+/* Of mma_planes.cu: W's planes; bits are ternary there. */
+static void variant_mma_planes(const lb_problem *p, char *suffix, size_t capacity)
+{
+    snprintf(suffix, capacity, "_%c", planes_of(p) == '2' ? '2' : 't');
+}
+
+#define FAMILY_mma_planes(tile_m, tile_n, threads, shared)                                         \
+    .image = "mma_planes.fatbin", .variant = variant_mma_planes,                                   \
+    .passes = {{"mma_planes_" #tile_m, tile_m, tile_n, threads, shared}}
+
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
 const lb_kernel lb_cuda_rows[] = {

@@ -43,7 +43,10 @@ LB_DEVICE lb_tile lb_wg_tile(const lb_kargs &p, unsigned index, int bt)
 
 /* What the first warpgroup does with rows beside copying them: nothing. */
 struct lb_no_count {
-    LB_DEVICE void add(const uint8_t *)
+    LB_DEVICE lb_no_count(const lb_kargs &)
+    {
+    }
+    LB_DEVICE void add(uint8_t *)
     {
     }
     LB_DEVICE void close(unsigned)
@@ -102,8 +105,9 @@ template <int BT, int BK, int BITS> struct lb_ring {
                     lb_keep(lb_decode16(lb_fetch(from, 2 * r.bits, (count * r.bits + 7) / 8),
                                         r.bits, r.decoder),
                             count);
-            else if constexpr (ELEMENT == 1)
-                *(uint4 *)to = lb_keep_bits(lb_fetch(from, 16, (count + 7) / 8), count);
+            else if constexpr (ELEMENT < 8)
+                *(uint4 *)to =
+                    lb_keep_bits(lb_fetch(from, 16, (count * ELEMENT + 7) / 8), count * ELEMENT);
             else
                 *(uint4 *)to = lb_fetch(from, 16, count * ELEMENT / 8);
         }
@@ -265,7 +269,7 @@ template <typename Work> LB_DEVICE void lb_wg_run(LB_PARAMETERS)
     Work::ring::prepare();
     if (threadIdx.x < 128) {
         lb_registers_less<Work::FILLER_REGISTERS>();
-        Work::ring::fill(typename Work::count(), LB_PASS);
+        Work::ring::fill(typename Work::count(p), LB_PASS);
         return;
     }
     lb_registers_more<Work::REGISTERS>();

@@ -31,7 +31,7 @@ template <int BT> struct row_count {
     {
         return counts_of<BT>(0)[1024 + 128 * i + (int)threadIdx.x];
     }
-    LB_DEVICE row_count()
+    LB_DEVICE row_count(const lb_kargs &)
     {
         for (int i = 0; i < EACH; i++)
             ones(i) = 0;

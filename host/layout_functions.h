@@ -74,6 +74,12 @@ LB_BIT_FUNCTION(block16x128)
     return lb_block16_bit(n, k, k_pad, bits, 128);
 }
 
+LB_BIT_FUNCTION(block16x256)
+{
+    (void)n_pad;
+    return lb_block16_bit(n, k, k_pad, bits, 256);
+}
+
 LB_BIT_FUNCTION(block16x512)
 {
     (void)n_pad;
@@ -115,6 +121,35 @@ LB_BIT_FUNCTION(frag64x1024)
     uint64_t chunk = k % 1024 / 256, word = k % 256 / 128 * 2 + n % 16 / 8;
     uint64_t block = n / 64 * (k_pad / 1024) + k / 1024;
     return block * 65536 + ((chunk * 128 + thread) * 4 + word) * 32 + k % 32;
+}
+
+/* Codes of 2 bits whose planes a warpgroup multiplies. Place `place` of group `group` of 32 bits of
+ * a plane, of 64 columns: blocks of 256 of k; of each group as many words as a code has bits, whose
+ * first ones lie side by side, then the second ones. */
+static inline uint64_t lb_frag64p_bit(uint64_t n, uint64_t k_pad, uint64_t bits, uint64_t group,
+                                      uint64_t place)
+{
+    uint64_t thread = n % 64 / 16 * 32 + n % 8 * 4 + group % 4;
+    uint64_t block = n / 64 * (k_pad / 256) + group / 8, word = group % 8 / 4 * 2 + n % 16 / 8;
+    return block * 16384 * bits + ((place / 32 * 128 + thread) * 4 + word) * 32 + place % 32;
+}
+
+/* A plane's even places have 16 of k, the odd ones those 256 of k on: as two words of codes, the
+ * first of which goes to even places; bits lie as they go. */
+LB_BIT_FUNCTION(frag64p512)
+{
+    (void)n_pad;
+    uint64_t second = k % 512 / 256, group = k / 512 * 16 + k % 256 / 16, in = k % 16;
+    return lb_frag64p_bit(n, k_pad, bits, group,
+                          bits == 1 ? 2 * in + second : (16 * second + in) * bits);
+}
+
+/* A plane's places have k in order: even ones in the first word of codes, odd ones in the second.
+ */
+LB_BIT_FUNCTION(frag64p1024)
+{
+    (void)n_pad;
+    return lb_frag64p_bit(n, k_pad, bits, k / 32, k % bits * 32 + k % 32 / bits * bits);
 }
 
 #endif
