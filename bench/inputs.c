@@ -269,7 +269,10 @@ static void fill(qb_inputs *in, qb_data data, uint64_t seed, unsigned char *cons
           value = (p->a.scale ? 1 : a) * (p->b.scale ? 1 : b); /* standard deviations */
     float residual = range_of(p->residual.type).sigma;
 
-    fill_operand(&p->a, data, 1, &state, array[0], s->a);
+    lb_operand a_codes = p->a; /* extreme ternary activations have the spare code, -2, too */
+    if (p->a.type == LB_TYPE_T2 && data == QB_DATA_EXTREME)
+        a_codes.type = LB_TYPE_S2;
+    fill_operand(&a_codes, data, 1, &state, array[0], s->a);
     spoil_gaps(&p->a, p->m, p->k, batch, array[0], s->a);
     fill_scales(LB_TYPE_F32, 1 / a, &state, array[1], s->a_scale);
     fill_zeros(p->a.type, data, &state, (int32_t *)array[2], s->a_zero);

@@ -4,6 +4,7 @@
  * in the order of the parts, and does the epilogue. Integers are exact in any order; floats are
  * added in this one, whatever m is.
  */
+// archs: 75 80+ 90a
 #include "epilogue.cuh"
 #include "split.h"
 

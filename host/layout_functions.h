@@ -47,6 +47,14 @@ LB_BIT_FUNCTION(panel64w)
     return 32 * ((n / 64 * (k_pad / 32) + k / 32) * 64 + n % 64) + k % 32;
 }
 
+/* Of each 32 of k as many words as a code has bits. */
+LB_BIT_FUNCTION(panel64p)
+{
+    (void)n_pad;
+    uint64_t place = k % 32 * bits, line = (n / 64 * (k_pad / 32) + k / 32) * bits + place / 32;
+    return 32 * (line * 64 + n % 64) + place % 32;
+}
+
 LB_BIT_FUNCTION(panel64h)
 {
     (void)n_pad;

@@ -99,6 +99,7 @@ static void weight_macros(const lb_problem *p, char *text, size_t capacity)
 #define ELEMENT_panel_float 32
 #define ELEMENT_panel_bf16 16
 #define ELEMENT_xnor 1
+#define ELEMENT_ternary 2
 #define ELEMENT_tile 8
 #define ELEMENT_tile_small 8
 #define ELEMENT_tile_mma 8
@@ -120,6 +121,9 @@ static void weight_macros(const lb_problem *p, char *text, size_t capacity)
 #define FAMILY_xnor(mr, nv, mt, nt)                                                                \
     .sources = SOURCES("stage.clh", "xnor.cl"), .passes = STAGED("stage", "xnor", mr, mt, nt),     \
     .variants = LB_OPENCL_PANEL
+#define FAMILY_ternary(mr, nv, mt, nt)                                                             \
+    .sources = SOURCES("stage.clh", "ternary.cl"),                                                 \
+    .passes = STAGED("stage", "ternary", mr, mt, nt), .variants = LB_OPENCL_PANEL
 /* Work-groups of 256: tile.clh. */
 #define TILED(file, main, mt, nt)                                                                  \
     .sources = SOURCES("stage.clh", "tile.clh", file),                                             \
