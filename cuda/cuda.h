@@ -89,6 +89,9 @@ typedef struct lb_cuda_row {
     const char *image; /* "gemm_any.fatbin" */
     lb_cuda_pass passes[LB_CUDA_PASSES];
     bool persistent;
+    /* Of rows whose tiles clusters of blocks may share, each with a part of k: a stage's length, of
+       which parts are multiples (wgmma.cuh). Then a cluster is launched for each tile. 0 = none. */
+    int split_stage;
     double rate; /* giga-operations per second and multiprocessor; for the cost */
     /* Appended to every entry's name: the variant that the problem needs. NULL = none. */
     void (*variant)(const lb_problem *p, char *suffix, size_t capacity);
@@ -97,6 +100,12 @@ typedef struct lb_cuda_row {
     /* Sets kargs.tail and kargs.ws at plan time. NULL = nothing to set. */
     void (*prepare)(lb_plan *plan);
 } lb_cuda_row;
+
+#define LB_CUDA_RANKS 8 /* most blocks of a cluster, on every device that has clusters */
+
+/* How many blocks may share a tile so that tiles of one row of tiles fill `units` multiprocessors
+   at most once; `step`: the stages that a part of k is a multiple of. M does not count. */
+int lb_cuda_ranks(const lb_cuda_row *row, const lb_problem *p, int units, int *step);
 
 /* Blocks of a pass. */
 uint64_t lb_cuda_blocks(const lb_cuda_pass *pass, int64_t m, int64_t n, int64_t batch);
@@ -114,6 +123,10 @@ lb_status lb_cuda_check_pointer(const lb_cuda_context *c, const char *call, cons
 lb_status lb_cuda_launch(const lb_cuda_context *c, const char *call, const char *entry,
                          CUfunction function, uint64_t blocks, int threads, int shared_bytes,
                          CUstream stream, void **parameters);
+/* The same of clusters of `ranks` blocks; only where cuLaunchKernelEx is. */
+lb_status lb_cuda_launch_clusters(const lb_cuda_context *c, const char *call, const char *entry,
+                                  CUfunction function, uint64_t blocks, int ranks, int threads,
+                                  int shared_bytes, CUstream stream, void **parameters);
 lb_status lb_cuda_run(const lb_plan *plan, const lb_args *args, const lb_kargs *kargs,
                       const lb_sizes *sizes, lb_stream stream);
 

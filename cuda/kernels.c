@@ -19,6 +19,34 @@ uint64_t lb_cuda_blocks(const lb_cuda_pass *pass, int64_t m, int64_t n, int64_t 
     return tiles(m, pass->tile_m) * tiles(n, pass->tile_n) * (uint64_t)batch;
 }
 
+static int greatest_common(int a, int b)
+{
+    while (b) {
+        int rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+#define LEAST_STAGES 4 /* of a part of k: fewer do not pay for the sums' way to rank 0 */
+
+int lb_cuda_ranks(const lb_cuda_row *row, const lb_problem *p, int units, int *step)
+{
+    *step = 1;
+    if (row->split_stage == 0 || p->n == 0)
+        return 1;
+    if (lb_problem_groups(p) > 1)
+        *step = p->b.group / greatest_common(p->b.group, row->split_stage);
+    uint64_t across = tiles(p->n, row->passes[0].tile_n) * (uint64_t)p->batch;
+    uint64_t parts = tiles(p->k, row->split_stage) / (uint64_t)*step;
+    int ranks = LB_CUDA_RANKS;
+    while (ranks > 1 && (across * (uint64_t)ranks > (uint64_t)units || parts < (uint64_t)ranks ||
+                         parts * (uint64_t)*step < (uint64_t)ranks * LEAST_STAGES))
+        ranks--;
+    return ranks;
+}
+
 /* A grid has at most 2^31 - 1 blocks. */
 static bool accept(const lb_kernel *kernel, const lb_problem *p, const lb_device *device, char *why,
                    size_t capacity)
@@ -27,9 +55,9 @@ static bool accept(const lb_kernel *kernel, const lb_problem *p, const lb_device
     (void)device;
     for (int i = 0; i < LB_CUDA_PASSES && row->passes[i].entry; i++) {
         uint64_t blocks = lb_cuda_blocks(&row->passes[i], p->m, p->n, p->batch);
-        if (blocks > INT32_MAX) {
+        if (blocks > (row->split_stage ? INT32_MAX / LB_CUDA_RANKS : INT32_MAX)) {
             snprintf(why, capacity, "%" PRIu64 " tiles are more than a grid's %d", blocks,
-                     INT32_MAX);
+                     row->split_stage ? INT32_MAX / LB_CUDA_RANKS : INT32_MAX);
             return false;
         }
     }
@@ -38,8 +66,10 @@ static bool accept(const lb_kernel *kernel, const lb_problem *p, const lb_device
 
 /* ---- Cost ------------------------------------------------------------------------------------ */
 
-/* Seconds: arithmetic padded to whole tiles, in waves of one tile per multiprocessor, or the
-   weights' way through memory, whichever is longer; plus the launches. The last pass does the
+/* Seconds: arithmetic padded to whole tiles, in waves of one tile, or part of it where several
+   blocks share one, per multiprocessor, or the
+   weights' way through memory, whichever is longer (a little of the other tells rows
+   apart that both wait for memory); plus the launches. The last pass does the
    arithmetic. */
 static double cost(const lb_kernel *kernel, const lb_problem *p, const lb_device *device)
 {
@@ -49,13 +79,16 @@ static double cost(const lb_kernel *kernel, const lb_problem *p, const lb_device
         last++;
     const lb_cuda_pass *pass = &row->passes[last];
     double units = device->info.compute_units > 0 ? device->info.compute_units : 1;
-    double blocks = (double)lb_cuda_blocks(pass, p->m, p->n, p->batch);
+    int step, ranks = lb_cuda_ranks(row, p, device->info.compute_units, &step);
+    double blocks = (double)lb_cuda_blocks(pass, p->m, p->n, p->batch) * ranks;
     double waves = blocks > units ? blocks / units : 1;
-    double per_tile = 2.0 * pass->tile_m * pass->tile_n * (double)p->k;
+    double per_tile = 2.0 * pass->tile_m * pass->tile_n * (double)p->k / ranks;
     double arithmetic = waves * per_tile / (row->rate * 1e9);
     double bytes = (double)p->n * (double)p->k * lb_type_bits(p->b.type) / 8 * (double)p->batch;
     double memory = bytes / 1e12;
-    return (arithmetic > memory ? arithmetic : memory) + 3e-6 * (last + 1);
+    double longer = arithmetic > memory ? arithmetic : memory,
+           shorter = arithmetic + memory - longer;
+    return longer + 0.01 * shorter + 3e-6 * (last + 1);
 }
 
 /* ---- Families -------------------------------------------------------------------------------- */
@@ -122,6 +155,7 @@ static void variant_wgmma(const lb_problem *p, char *suffix, size_t capacity)
 
 #define FAMILY_wgmma_int(tile_m, tile_n, threads, shared)                                          \
     .image = "wgmma_int.fatbin", .variant = variant_wgmma, .persistent = true,                     \
+    .split_stage = (tile_m) == 16 ? 128 : 0,                                                       \
     .passes = {{"wgmma_int_" #tile_m, tile_m, tile_n, threads, shared}}
 
 /* Of wgmma_float.cu: W's bits, "g" for scales along k. */
@@ -133,6 +167,7 @@ static void variant_wgmma_float(const lb_problem *p, char *suffix, size_t capaci
 
 #define FAMILY_wgmma_float(type, tile_m, tile_n, threads, shared)                                  \
     .image = "wgmma_float.fatbin", .variant = variant_wgmma_float, .persistent = true,             \
+    .split_stage = (tile_m) == 16 ? 64 : 0,                                                        \
     .passes = {{"wgmma_" #type "_" #tile_m, tile_m, tile_n, threads, shared}}
 #define FAMILY_wgmma_f16(tile_m, tile_n, threads, shared)                                          \
     FAMILY_wgmma_float(f16, tile_m, tile_n, threads, shared)
@@ -140,7 +175,7 @@ static void variant_wgmma_float(const lb_problem *p, char *suffix, size_t capaci
     FAMILY_wgmma_float(bf16, tile_m, tile_n, threads, shared)
 
 #define FAMILY_wgmma_b1(tile_m, tile_n, threads, shared)                                           \
-    .image = "wgmma_b1.fatbin", .persistent = true,                                                \
+    .image = "wgmma_b1.fatbin", .persistent = true, .split_stage = (tile_m) == 16 ? 1024 : 0,      \
     .passes = {{"wgmma_b1_" #tile_m, tile_m, tile_n, threads, shared}}
 
 /* ---- Rows ------------------------------------------------------------------------------------ */

@@ -14,6 +14,7 @@
 
 typedef struct plan_impl {
     CUfunction functions[LB_CUDA_PASSES];
+    int ranks; /* blocks that share a tile */
 } plan_impl;
 
 /* ---- Plans ----------------------------------------------------------------------------------- */
@@ -38,6 +39,47 @@ static lb_status open_pass(lb_cuda_context *c, const lb_cuda_row *row, const lb_
     return LB_OK;
 }
 
+static CUlaunchConfig clusters_of(CUlaunchAttribute *attribute, unsigned blocks, int ranks,
+                                  int threads, int shared_bytes, CUstream stream)
+{
+    *attribute = (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+                                     .value.cluster = {(unsigned)ranks, 1, 1}};
+    return (CUlaunchConfig){blocks, 1,         1, (unsigned)threads, 1, 1, (unsigned)shared_bytes,
+                            stream, attribute, 1};
+}
+
+/*
+ * How many blocks share a tile: as many as still leave room for a row of tiles at once. Clusters
+ * stay within a part of the device, so that fewer of them fit than multiprocessors allow; the
+ * driver knows how many. M has no say: a row's result does not depend on it.
+ */
+static lb_status choose_ranks(lb_plan *plan, plan_impl *impl)
+{
+    const lb_cuda_row *row = plan->row->impl;
+    const lb_cuda_pass *pass = &row->passes[0];
+    const lb_cu *cu = lb_cuda_of(plan->context)->cu;
+    const lb_problem *p = &plan->problem;
+    int step, ranks = lb_cuda_ranks(row, p, plan->context->device.info.compute_units, &step);
+    if (!cu->cuLaunchKernelEx || !cu->cuOccupancyMaxActiveClusters)
+        ranks = 1;
+    uint64_t tiles = lb_cuda_blocks(pass, 1, p->n, p->batch);
+    for (; ranks > 1; ranks--) {
+        CUlaunchAttribute attribute;
+        CUlaunchConfig config = clusters_of(&attribute, (unsigned)tiles * (unsigned)ranks, ranks,
+                                            pass->threads, pass->shared_bytes, NULL);
+        int fit = 0;
+        LB_TRY(LB_CU(cuOccupancyMaxActiveClusters, &fit, impl->functions[0], &config));
+        if (fit > 0 && (uint64_t)fit >= tiles)
+            break;
+    }
+    impl->ranks = ranks;
+    if (row->split_stage) {
+        plan->kargs.tail[0] = ranks;
+        plan->kargs.tail[1] = step;
+    }
+    return LB_OK;
+}
+
 lb_status lb_cuda_plan_open(lb_plan *plan)
 {
     const lb_cuda_row *row = plan->row->impl;
@@ -55,6 +97,8 @@ lb_status lb_cuda_plan_open(lb_plan *plan)
     if (status == LB_OK) {
         for (; status == LB_OK && count < LB_CUDA_PASSES && row->passes[count].entry; count++)
             status = open_pass(c, row, &row->passes[count], suffix, &impl->functions[count]);
+        if (status == LB_OK)
+            status = choose_ranks(plan, impl);
         lb_cuda_leave(c);
     }
     if (status != LB_OK) {
@@ -137,18 +181,35 @@ static lb_status check_pointers(const lb_plan *plan, const lb_args *args, const 
 
 /* Why a launch failed, where it is the stream's fault, is asked afterwards, so that runs which work
    do not pay for it. */
-lb_status lb_cuda_launch(const lb_cuda_context *c, const char *call, const char *entry,
-                         CUfunction function, uint64_t blocks, int threads, int shared_bytes,
-                         CUstream stream, void **parameters)
+static lb_status launched(const lb_cuda_context *c, const char *call, const char *driver,
+                          const char *entry, CUstream stream, CUresult result)
 {
-    CUresult result = c->cu->cuLaunchKernel(function, (unsigned)blocks, 1, 1, (unsigned)threads, 1,
-                                            1, (unsigned)shared_bytes, stream, parameters, NULL);
     CUcontext owner = NULL;
     if (result == CUDA_ERROR_INVALID_HANDLE &&
         c->cu->cuStreamGetCtx(stream, &owner) == CUDA_SUCCESS && owner != c->context)
         return lb_fail(LB_INVALID_ARGUMENT, "%s: the stream is a CUstream of another CUcontext",
                        call);
-    return lb_cuda_check_of(result, "cuLaunchKernel", entry);
+    return lb_cuda_check_of(result, driver, entry);
+}
+
+lb_status lb_cuda_launch(const lb_cuda_context *c, const char *call, const char *entry,
+                         CUfunction function, uint64_t blocks, int threads, int shared_bytes,
+                         CUstream stream, void **parameters)
+{
+    return launched(c, call, "cuLaunchKernel", entry, stream,
+                    c->cu->cuLaunchKernel(function, (unsigned)blocks, 1, 1, (unsigned)threads, 1, 1,
+                                          (unsigned)shared_bytes, stream, parameters, NULL));
+}
+
+lb_status lb_cuda_launch_clusters(const lb_cuda_context *c, const char *call, const char *entry,
+                                  CUfunction function, uint64_t blocks, int ranks, int threads,
+                                  int shared_bytes, CUstream stream, void **parameters)
+{
+    CUlaunchAttribute attribute;
+    CUlaunchConfig config =
+        clusters_of(&attribute, (unsigned)blocks, ranks, threads, shared_bytes, stream);
+    return launched(c, call, "cuLaunchKernelEx", entry, stream,
+                    c->cu->cuLaunchKernelEx(&config, function, parameters, NULL));
 }
 
 static lb_status launch(const lb_plan *plan, void **parameters, const lb_kargs *kargs,
@@ -161,6 +222,12 @@ static lb_status launch(const lb_plan *plan, void **parameters, const lb_kargs *
     for (int i = 0; i < plan->launches; i++) {
         const lb_cuda_pass *pass = &row->passes[i];
         uint64_t blocks = lb_cuda_blocks(pass, kargs->m, kargs->n, kargs->batch);
+        if (impl->ranks > 1) {
+            LB_TRY(lb_cuda_launch_clusters(c, "lb_run", pass->entry, impl->functions[i],
+                                           blocks * (uint64_t)impl->ranks, impl->ranks,
+                                           pass->threads, pass->shared_bytes, stream, parameters));
+            continue;
+        }
         if (row->persistent && blocks > units)
             blocks = units;
         LB_TRY(lb_cuda_launch(c, "lb_run", pass->entry, impl->functions[i], blocks, pass->threads,
