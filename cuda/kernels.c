@@ -66,11 +66,10 @@ static bool accept(const lb_kernel *kernel, const lb_problem *p, const lb_device
 
 /* ---- Cost ------------------------------------------------------------------------------------ */
 
-/* Seconds: arithmetic padded to whole tiles, in waves of one tile, or part of it where several
-   blocks share one, per multiprocessor, or the
-   weights' way through memory, whichever is longer (a little of the other tells rows
-   apart that both wait for memory); plus the launches. The last pass does the
-   arithmetic. */
+/* Seconds: arithmetic padded to whole tiles, in waves of one tile (or part of it, where several
+   blocks share one) per multiprocessor, or the weights' way through memory, whichever is longer; a
+   little of the other tells rows apart that both wait for memory; plus the launches. The last pass
+   does the arithmetic. */
 static double cost(const lb_kernel *kernel, const lb_problem *p, const lb_device *device)
 {
     const lb_cuda_row *row = kernel->impl;

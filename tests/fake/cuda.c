@@ -536,7 +536,7 @@ static CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned gr
     return launch(&config, 1, function, parameters, extra);
 }
 
-/* Blocks of a cluster: of no other attribute, and of parts of a grid that no device has. 0: wrong.
+/* Blocks of a cluster along x, the one attribute that the fake knows. 0: none that a device takes.
  */
 static unsigned cluster_of(const CUlaunchConfig *config)
 {
