@@ -104,7 +104,10 @@ typedef struct lb_cuda_row {
     const lb_cuda_library *library; /* NULL = none */
     uint64_t workspace;             /* bytes, besides what a split needs */
     bool persistent;
-    int split;   /* the first pass splits k (split.h), at multiples of this; 0 = it does not */
+    int split; /* the first pass splits k (split.h), at multiples of this; 0 = it does not */
+    /* Of rows whose tiles clusters of blocks may share, each with a part of k: a stage's length, of
+       which parts are multiples (wgmma.cuh). Then a cluster is launched for each tile. 0 = none. */
+    int cluster_stage;
     double rate; /* giga-operations per second and multiprocessor; for the cost */
     /* Appended to every entry's name: the variant that the problem needs. NULL = none. */
     void (*variant)(const lb_problem *p, char *suffix, size_t capacity);
@@ -118,6 +121,13 @@ const char *lb_cuda_kernel_of(const lb_cuda_row *row, const lb_cuda_pass *pass, 
 /* Into how many parts a row splits a problem's k, and their length; 1 if it does not. */
 int lb_cuda_parts(const lb_cuda_row *row, const lb_problem *p, const lb_device *device,
                   int64_t *length);
+
+#define LB_CUDA_RANKS 8 /* most blocks of a cluster, on every device that has clusters */
+
+/* How many blocks may share a tile so that tiles of one row of tiles fill `units` multiprocessors
+   at most once; `step`: the stages that a part of k is a multiple of. M does not count. */
+int lb_cuda_ranks(const lb_cuda_row *row, const lb_problem *p, int units, int *step);
+
 /* Blocks of a pass. */
 uint64_t lb_cuda_blocks(const lb_cuda_pass *pass, int64_t m, int64_t n, int64_t batch);
 
@@ -144,6 +154,10 @@ bool lb_cuda_stream_is_foreign(const lb_cuda_context *c, CUstream stream);
 lb_status lb_cuda_launch(const lb_cuda_context *c, const char *call, const char *entry,
                          CUfunction function, uint64_t blocks, int threads, int shared_bytes,
                          CUstream stream, void **parameters);
+/* The same of clusters of `ranks` blocks; only where cuLaunchKernelEx is. */
+lb_status lb_cuda_launch_clusters(const lb_cuda_context *c, const char *call, const char *entry,
+                                  CUfunction function, uint64_t blocks, int ranks, int threads,
+                                  int shared_bytes, CUstream stream, void **parameters);
 lb_status lb_cuda_run(const lb_plan *plan, const lb_args *args, const lb_kargs *kargs,
                       const lb_sizes *sizes, lb_stream stream);
 

@@ -53,6 +53,34 @@ int lb_cuda_parts(const lb_cuda_row *row, const lb_problem *p, const lb_device *
     return (int)((p->k + *length - 1) / *length);
 }
 
+static int greatest_common(int a, int b)
+{
+    while (b) {
+        int rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+#define LEAST_STAGES 4 /* of a part of k: fewer do not pay for the sums' way to rank 0 */
+
+int lb_cuda_ranks(const lb_cuda_row *row, const lb_problem *p, int units, int *step)
+{
+    *step = 1;
+    if (row->cluster_stage == 0 || p->n == 0)
+        return 1;
+    if (lb_problem_groups(p) > 1)
+        *step = p->b.group / greatest_common(p->b.group, row->cluster_stage);
+    uint64_t across = tiles(p->n, row->passes[0].tile_n) * (uint64_t)p->batch;
+    uint64_t parts = tiles(p->k, row->cluster_stage) / (uint64_t)*step;
+    int ranks = LB_CUDA_RANKS;
+    while (ranks > 1 && (across * (uint64_t)ranks > (uint64_t)units || parts < (uint64_t)ranks ||
+                         parts * (uint64_t)*step < (uint64_t)ranks * LEAST_STAGES))
+        ranks--;
+    return ranks;
+}
+
 /* A grid has at most 2^31 - 1 blocks. */
 static bool accept(const lb_kernel *kernel, const lb_problem *p, const lb_device *device, char *why,
                    size_t capacity)
@@ -61,11 +89,11 @@ static bool accept(const lb_kernel *kernel, const lb_problem *p, const lb_device
     int64_t length;
     for (int i = 0; i < LB_CUDA_PASSES && row->passes[i].entry; i++) {
         uint64_t blocks = lb_cuda_blocks(&row->passes[i], p->m, p->n, p->batch);
+        int most = row->cluster_stage ? INT32_MAX / LB_CUDA_RANKS : INT32_MAX;
         if (i == 0)
             blocks *= (uint64_t)lb_cuda_parts(row, p, device, &length);
-        if (blocks > INT32_MAX) {
-            snprintf(why, capacity, "%" PRIu64 " tiles are more than a grid's %d", blocks,
-                     INT32_MAX);
+        if (blocks > (uint64_t)most) {
+            snprintf(why, capacity, "%" PRIu64 " tiles are more than a grid's %d", blocks, most);
             return false;
         }
     }
@@ -101,9 +129,9 @@ static double memory_seconds(const lb_kernel *kernel, const lb_problem *p, const
     return bytes / ((known > 0 ? known : RATE_UNKNOWN) * (share < 1 ? share : 1));
 }
 
-/* Seconds: arithmetic padded to whole tiles, in waves of one tile per multiprocessor, and the way
-   through memory; the longer, a tenth of the shorter, which never hides entirely, and the launches.
-   The last pass does the arithmetic, where k is split the first. */
+/* Seconds: arithmetic padded to whole tiles, in waves of one tile (or part of it) per
+   multiprocessor, and the way through memory; the longer, a tenth of the shorter, which never hides
+   entirely, and the launches. The last pass does the arithmetic, where k is split the first. */
 static double cost(const lb_kernel *kernel, const lb_problem *p, const lb_device *device)
 {
     const lb_cuda_row *row = kernel->impl;
@@ -112,11 +140,12 @@ static double cost(const lb_kernel *kernel, const lb_problem *p, const lb_device
         last++;
     const lb_cuda_pass *pass = &row->passes[row->split ? 0 : last];
     int64_t length;
-    int parts = lb_cuda_parts(row, p, device, &length);
+    int step, ranks = lb_cuda_ranks(row, p, device->info.compute_units, &step);
+    int parts = lb_cuda_parts(row, p, device, &length) * ranks;
     double units = device->info.compute_units > 0 ? device->info.compute_units : 1;
     double blocks = (double)lb_cuda_blocks(pass, p->m, p->n, p->batch) * parts;
     double waves = blocks > units ? blocks / units : 1;
-    double per_tile = 2.0 * pass->tile_m * pass->tile_n * (double)length;
+    double per_tile = 2.0 * pass->tile_m * pass->tile_n * (double)length / ranks;
     double arithmetic = waves * per_tile / (row->rate * 1e9);
     double memory = memory_seconds(kernel, p, device, SHARE_MOST * blocks / units);
     double longer = arithmetic > memory ? arithmetic : memory;
@@ -228,6 +257,7 @@ static void variant_wgmma(const lb_problem *p, char *suffix, size_t capacity)
 
 #define FAMILY_wgmma_int(tile_m, tile_n, threads, shared)                                          \
     .image = "wgmma_int.fatbin", .variant = variant_wgmma, .persistent = true,                     \
+    .cluster_stage = (tile_m) == 16 ? 128 : 0,                                                     \
     .passes = {{"wgmma_int_" #tile_m, tile_m, tile_n, threads, shared}}
 
 /* Of wgmma_float.cu: W's bits, "g" for scales along k. */
@@ -239,6 +269,7 @@ static void variant_wgmma_float(const lb_problem *p, char *suffix, size_t capaci
 
 #define FAMILY_wgmma_float(type, tile_m, tile_n, threads, shared)                                  \
     .image = "wgmma_float.fatbin", .variant = variant_wgmma_float, .persistent = true,             \
+    .cluster_stage = (tile_m) == 16 ? 64 : 0,                                                      \
     .passes = {{"wgmma_" #type "_" #tile_m, tile_m, tile_n, threads, shared}}
 #define FAMILY_wgmma_f16(tile_m, tile_n, threads, shared)                                          \
     FAMILY_wgmma_float(f16, tile_m, tile_n, threads, shared)
@@ -246,7 +277,7 @@ static void variant_wgmma_float(const lb_problem *p, char *suffix, size_t capaci
     FAMILY_wgmma_float(bf16, tile_m, tile_n, threads, shared)
 
 #define FAMILY_wgmma_b1(tile_m, tile_n, threads, shared)                                           \
-    .image = "wgmma_b1.fatbin", .persistent = true,                                                \
+    .image = "wgmma_b1.fatbin", .persistent = true, .cluster_stage = (tile_m) == 16 ? 1024 : 0,    \
     .passes = {{"wgmma_b1_" #tile_m, tile_m, tile_n, threads, shared}}
 
 /* The tile is a grain of its algorithms' sizes, and that of the kernel that makes what it cannot.
@@ -267,9 +298,14 @@ static void variant_wgmma_planes(const lb_problem *p, char *suffix, size_t capac
     snprintf(suffix, capacity, "_%d%c", lb_type_bits(p->a.type), planes_of(p));
 }
 
-#define FAMILY_wgmma_planes(tile_m, tile_n, threads, shared)                                       \
+#define FAMILY_wgmma_planes_of(stage, tile_m, tile_n, threads, shared)                             \
     .image = "wgmma_planes.fatbin", .variant = variant_wgmma_planes, .persistent = true,           \
+    .cluster_stage = (tile_m) == 16 ? stage : 0,                                                   \
     .passes = {{"wgmma_planes_" #tile_m, tile_m, tile_n, threads, shared}}
+#define FAMILY_wgmma_planes(tile_m, tile_n, threads, shared)                                       \
+    FAMILY_wgmma_planes_of(512, tile_m, tile_n, threads, shared)
+#define FAMILY_wgmma_planes_b1(tile_m, tile_n, threads, shared)                                    \
+    FAMILY_wgmma_planes_of(1024, tile_m, tile_n, threads, shared)
 
 /* Of mma_planes.cu: W's planes; bits are ternary there. */
 static void variant_mma_planes(const lb_problem *p, char *suffix, size_t capacity)

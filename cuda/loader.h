@@ -56,7 +56,25 @@ enum {
     CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK = 0,
     CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8
 };
+enum { CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION = 4 };
 enum { CU_JIT_ERROR_LOG_BUFFER = 5, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES = 6 };
+
+typedef struct CUlaunchAttribute {
+    int id;
+    char pad[4];
+    union {
+        char bytes[64];
+        struct {
+            unsigned x, y, z;
+        } cluster;
+    } value;
+} CUlaunchAttribute;
+typedef struct CUlaunchConfig {
+    unsigned grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes;
+    CUstream stream;
+    CUlaunchAttribute *attributes;
+    unsigned count;
+} CUlaunchConfig;
 
 /* X(name, version, parameters) */
 #define LB_CU_FUNCTIONS(X)                                                                         \
@@ -101,7 +119,12 @@ enum { CU_JIT_ERROR_LOG_BUFFER = 5, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES = 6 };
        void **parameters, void **extra))
 
 /* Only newer drivers have these; NULL otherwise. */
-#define LB_CU_OPTIONAL(X) X(cuFuncLoad, 12040, (CUfunction function))
+#define LB_CU_OPTIONAL(X)                                                                          \
+    X(cuFuncLoad, 12040, (CUfunction function))                                                    \
+    X(cuLaunchKernelEx, 11060,                                                                     \
+      (const CUlaunchConfig *config, CUfunction function, void **parameters, void **extra))        \
+    X(cuOccupancyMaxActiveClusters, 11070,                                                         \
+      (int *clusters, CUfunction function, const CUlaunchConfig *config))
 
 typedef struct lb_cu {
 #define LB_CU_MEMBER(name, version, parameters) CUresult(*name) parameters;

@@ -279,6 +279,22 @@ template <int pending> LB_ASM void lb_wgmma_wait(void)
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory");
 }
 
+/* Keeps the compiler from moving what is done with sums to before the wait that stands here. */
+LB_ASM void lb_wgmma_keep(int &sum)
+{
+    asm volatile("" : "+r"(sum)::"memory");
+}
+LB_ASM void lb_wgmma_keep(float &sum)
+{
+    asm volatile("" : "+f"(sum)::"memory");
+}
+template <typename T, int N> LB_ASM void lb_wgmma_keep(T (&sums)[N])
+{
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        lb_wgmma_keep(sums[i]);
+}
+
 #define LB_NAMES(tens)                                                                             \
     "%" #tens "0, %" #tens "1, %" #tens "2, %" #tens "3, %" #tens "4, %" #tens "5, %" #tens        \
     "6, %" #tens "7, %" #tens "8, %" #tens "9"
@@ -416,6 +432,27 @@ LB_ASM void lb_copy_bulk(uint8_t *to, const uint8_t *from, uint32_t bytes, uint6
                  "%2, [%3];" ::"r"(lb_shared_address(to)),
                  "l"(from), "r"(bytes), "r"(lb_shared_address(barrier))
                  : "memory");
+}
+/* All threads of a cluster that have not ended arrive; who waits then sees what they wrote before.
+ */
+LB_ASM void lb_cluster_arrive(void)
+{
+    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+}
+LB_ASM void lb_cluster_wait(void)
+{
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+/* What block `rank` of the cluster has where `at` is in this one's shared memory. */
+LB_ASM uint4 lb_peer_load16(const void *at, unsigned rank)
+{
+    uint4 v;
+    asm volatile("{\n.reg .b32 peer;\nmapa.shared::cluster.u32 peer, %4, %5;\n"
+                 "ld.shared::cluster.v4.u32 {%0, %1, %2, %3}, [peer];\n}"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "r"(lb_shared_address(at)), "r"(rank)
+                 : "memory");
+    return v;
 }
 /* This thread's writes to shared memory, for those that read it asynchronously (wgmma's tiles). */
 LB_ASM void lb_fence_async(void)

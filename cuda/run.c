@@ -16,6 +16,7 @@
 typedef struct plan_impl {
     CUfunction functions[LB_CUDA_PASSES];
     void *opened; /* by the row's library */
+    int ranks;    /* blocks that share a tile */
 } plan_impl;
 
 /* ---- Plans ----------------------------------------------------------------------------------- */
@@ -40,14 +41,61 @@ static lb_status open_pass(lb_cuda_context *c, const lb_plan *plan, const lb_cud
     return LB_OK;
 }
 
+static CUlaunchConfig clusters_of(CUlaunchAttribute *attribute, unsigned blocks, int ranks,
+                                  int threads, int shared_bytes, CUstream stream)
+{
+    *attribute = (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+                                     .value.cluster = {(unsigned)ranks, 1, 1}};
+    return (CUlaunchConfig){blocks, 1,         1, (unsigned)threads, 1, 1, (unsigned)shared_bytes,
+                            stream, attribute, 1};
+}
+
+/*
+ * How many blocks share a tile: as many as still leave room for a row of tiles at once. Clusters
+ * stay within a part of the device, so that fewer of them fit than multiprocessors allow; the
+ * driver knows how many. M has no say: a row's result does not depend on it.
+ */
+static lb_status choose_ranks(lb_plan *plan, plan_impl *impl)
+{
+    const lb_cuda_row *row = plan->row->impl;
+    const lb_cuda_pass *pass = &row->passes[0];
+    const lb_cu *cu = lb_cuda_of(plan->context)->cu;
+    const lb_problem *p = &plan->problem;
+    int step, ranks = lb_cuda_ranks(row, p, plan->context->device.info.compute_units, &step);
+    if (!cu->cuLaunchKernelEx || !cu->cuOccupancyMaxActiveClusters)
+        ranks = 1;
+    uint64_t tiles = lb_cuda_blocks(pass, 1, p->n, p->batch);
+    for (; ranks > 1; ranks--) {
+        CUlaunchAttribute attribute;
+        CUlaunchConfig config = clusters_of(&attribute, (unsigned)tiles * (unsigned)ranks, ranks,
+                                            pass->threads, pass->shared_bytes, NULL);
+        int fit = 0;
+        LB_TRY(LB_CU(cuOccupancyMaxActiveClusters, &fit, impl->functions[0], &config));
+        if (fit > 0 && (uint64_t)fit >= tiles)
+            break;
+    }
+    impl->ranks = ranks;
+    plan->kargs.tail[LB_CLUSTER_RANKS] = ranks;
+    plan->kargs.tail[LB_CLUSTER_STEP] = step;
+    return LB_OK;
+}
+
+static lb_status choose_split(lb_plan *plan, plan_impl *impl)
+{
+    const lb_cuda_row *row = plan->row->impl;
+    int64_t length;
+    if (!row->split)
+        return choose_ranks(plan, impl);
+    plan->kargs.tail[LB_SPLIT_PARTS] =
+        lb_cuda_parts(row, &plan->problem, &plan->context->device, &length);
+    plan->kargs.tail[LB_SPLIT_LENGTH] = (int32_t)length;
+    return LB_OK;
+}
+
 lb_status lb_cuda_plan_open(lb_plan *plan)
 {
     const lb_cuda_row *row = plan->row->impl;
     lb_cuda_context *c = lb_cuda_of(plan->context);
-    int64_t length;
-    plan->kargs.tail[LB_SPLIT_PARTS] =
-        lb_cuda_parts(row, &plan->problem, &plan->context->device, &length);
-    plan->kargs.tail[LB_SPLIT_LENGTH] = (int32_t)length;
     plan_impl *impl = calloc(1, sizeof *impl);
     if (!impl)
         return lb_fail(LB_OUT_OF_MEMORY, "no memory for a plan");
@@ -58,6 +106,8 @@ lb_status lb_cuda_plan_open(lb_plan *plan)
             status = row->library->open(plan, &impl->opened);
         for (; status == LB_OK && count < LB_CUDA_PASSES && row->passes[count].entry; count++)
             status = open_pass(c, plan, &row->passes[count], &impl->functions[count]);
+        if (status == LB_OK)
+            status = choose_split(plan, impl);
         lb_cuda_leave(c);
     }
     plan->impl = impl;
@@ -146,16 +196,35 @@ bool lb_cuda_stream_is_foreign(const lb_cuda_context *c, CUstream stream)
     return c->cu->cuStreamGetCtx(stream, &owner) == CUDA_SUCCESS && owner != c->context;
 }
 
+/* Why a launch failed, where it is the stream's fault, is asked afterwards, so that runs which work
+   do not pay for it. */
+static lb_status launched(const lb_cuda_context *c, const char *call, const char *driver,
+                          const char *entry, CUstream stream, CUresult result)
+{
+    if (result == CUDA_ERROR_INVALID_HANDLE && lb_cuda_stream_is_foreign(c, stream))
+        return lb_fail(LB_INVALID_ARGUMENT, "%s: the stream is a CUstream of another CUcontext",
+                       call);
+    return lb_cuda_check_of(result, driver, entry);
+}
+
 lb_status lb_cuda_launch(const lb_cuda_context *c, const char *call, const char *entry,
                          CUfunction function, uint64_t blocks, int threads, int shared_bytes,
                          CUstream stream, void **parameters)
 {
-    CUresult result = c->cu->cuLaunchKernel(function, (unsigned)blocks, 1, 1, (unsigned)threads, 1,
-                                            1, (unsigned)shared_bytes, stream, parameters, NULL);
-    if (result == CUDA_ERROR_INVALID_HANDLE && lb_cuda_stream_is_foreign(c, stream))
-        return lb_fail(LB_INVALID_ARGUMENT, "%s: the stream is a CUstream of another CUcontext",
-                       call);
-    return lb_cuda_check_of(result, "cuLaunchKernel", entry);
+    return launched(c, call, "cuLaunchKernel", entry, stream,
+                    c->cu->cuLaunchKernel(function, (unsigned)blocks, 1, 1, (unsigned)threads, 1, 1,
+                                          (unsigned)shared_bytes, stream, parameters, NULL));
+}
+
+lb_status lb_cuda_launch_clusters(const lb_cuda_context *c, const char *call, const char *entry,
+                                  CUfunction function, uint64_t blocks, int ranks, int threads,
+                                  int shared_bytes, CUstream stream, void **parameters)
+{
+    CUlaunchAttribute attribute;
+    CUlaunchConfig config =
+        clusters_of(&attribute, (unsigned)blocks, ranks, threads, shared_bytes, stream);
+    return launched(c, call, "cuLaunchKernelEx", entry, stream,
+                    c->cu->cuLaunchKernelEx(&config, function, parameters, NULL));
 }
 
 static lb_status launch(const lb_plan *plan, void *const *pointers, void **parameters,
@@ -173,6 +242,12 @@ static lb_status launch(const lb_plan *plan, void *const *pointers, void **param
         uint64_t blocks = lb_cuda_blocks(pass, kargs->m, kargs->n, kargs->batch);
         if (i == 0 && row->split)
             blocks *= (uint64_t)kargs->tail[LB_SPLIT_PARTS];
+        if (impl->ranks > 1) {
+            LB_TRY(lb_cuda_launch_clusters(c, "lb_run", pass->entry, impl->functions[i],
+                                           blocks * (uint64_t)impl->ranks, impl->ranks,
+                                           pass->threads, pass->shared_bytes, stream, parameters));
+            continue;
+        }
         if (row->persistent && blocks > units)
             blocks = units;
         LB_TRY(lb_cuda_launch(c, "lb_run", pass->entry, impl->functions[i], blocks, pass->threads,

@@ -9,6 +9,11 @@
  * fragments, which lie in the layout as threads take them. The other two have 64 columns of D (rows
  * of W) each, and BT of its rows. Blocks are persistent: one makes one tile after the other, and
  * while the last two warpgroups finish one, the first fills for the next.
+ *
+ * With few rows there are fewer tiles than multiprocessors. Tiles of 16 rows are then made by
+ * clusters of `ranks` blocks (kargs.tail), a tile each: every block adds up its own range of k, and
+ * rank 0 adds up the blocks' sums, in the order of their ranks, before the epilogue. The ranges
+ * depend on K and the ranks alone, so that a row's result does not depend on M.
  */
 #ifndef LB_WGMMA_CUH
 #define LB_WGMMA_CUH
@@ -19,6 +24,7 @@ constexpr int LB_WG_THREADS = 384;
 constexpr int LB_WG_COLUMNS = 128; /* of D, a block */
 constexpr int LB_WG_BAND = 16;     /* tiles of columns that follow each other, for the L2 cache */
 constexpr int LB_WG_HEAD = 1024, LB_WG_RING = 192 * 1024;
+constexpr int LB_WG_SPLIT_ROWS = 16; /* of the tiles that clusters share */
 constexpr int LB_SLAB_PITCH = 20, LB_SLAB = 32 * LB_SLAB_PITCH * 4;
 
 /* ---- Tiles ----------------------------------------------------------------------------------- */
@@ -37,6 +43,43 @@ LB_DEVICE lb_tile lb_wg_tile(const lb_kargs &p, unsigned index, int bt)
     unsigned first = rest / (LB_WG_BAND * down) * LB_WG_BAND;
     unsigned width = min((unsigned)LB_WG_BAND, across - first), in = rest - first * down;
     return {(int)(in / width) * bt, (int)(first + in % width) * LB_WG_COLUMNS, batch};
+}
+
+/* ---- Parts of k ------------------------------------------------------------------------------ */
+
+/* What of k this block adds up, in stages. */
+struct lb_wg_part {
+    unsigned rank, ranks, first, stages;
+};
+
+/* Ranges begin where groups do: at multiples of LB_CLUSTER_STEP stages. */
+template <int BT, int BK> LB_DEVICE lb_wg_part lb_wg_part_of(const lb_kargs &p)
+{
+    unsigned steps = ((unsigned)p.k + BK - 1) / BK;
+    if constexpr (BT > LB_WG_SPLIT_ROWS)
+        return {0, 1, 0, steps};
+    unsigned ranks = (unsigned)p.tail[LB_CLUSTER_RANKS];
+    unsigned unit = (unsigned)p.tail[LB_CLUSTER_STEP];
+    unsigned rank = blockIdx.x % ranks, units = (steps + unit - 1) / unit;
+    unsigned first = units * rank / ranks * unit;
+    return {rank, ranks, first, min(units * (rank + 1) / ranks * unit, steps) - first};
+}
+
+LB_DEVICE uint32_t lb_wg_bits(int sum)
+{
+    return (uint32_t)sum;
+}
+LB_DEVICE uint32_t lb_wg_bits(float sum)
+{
+    return __float_as_uint(sum);
+}
+LB_DEVICE int lb_wg_plus(int sum, uint32_t bits)
+{
+    return (int)((uint32_t)sum + bits);
+}
+LB_DEVICE float lb_wg_plus(float sum, uint32_t bits)
+{
+    return __fadd_rn(sum, __uint_as_float(bits));
 }
 
 /* ---- The ring -------------------------------------------------------------------------------- */
@@ -127,13 +170,15 @@ template <int BT, int BK, int BITS> struct lb_ring {
 
     template <typename Count> static LB_DEVICE void fill(Count count, LB_PARAMETERS)
     {
-        unsigned steps = ((unsigned)p.k + BK - 1) / BK, s = 0;
+        lb_wg_part part = lb_wg_part_of<BT, BK>(p);
+        unsigned steps = part.stages, s = 0;
         int64_t w_pitch = (int64_t)p.k_pad * 64 * BITS / 8;
-        for (unsigned t = blockIdx.x; t < lb_wg_tiles(p, BT); t += gridDim.x) {
+        for (unsigned t = blockIdx.x / part.ranks; t < lb_wg_tiles(p, BT);
+             t += gridDim.x / part.ranks) {
             lb_tile tile = lb_wg_tile(p, t, BT);
             lb_rows rows = lb_rows_of(p, LB_AT(a, A), tile, lb_bits(p.a_type) == ELEMENT);
-            const uint8_t *w =
-                LB_AT(w, W) + p.w_codes + tile.batch * p.w_codes_batch + tile.n / 64 * w_pitch;
+            const uint8_t *w = LB_AT(w, W) + p.w_codes + tile.batch * p.w_codes_batch +
+                               tile.n / 64 * w_pitch + (int64_t)part.first * W_HALF;
 #pragma unroll 1
             for (unsigned i = 0; i < steps; i++, s++) {
                 stage to = at(s);
@@ -144,7 +189,7 @@ template <int BT, int BK, int BITS> struct lb_ring {
                         lb_copy_bulk(to.w + half * W_HALF, w + half * w_pitch + (int64_t)i * W_HALF,
                                      W_HALF, to.full);
                 }
-                fill_rows(to.a, rows, (int)i * BK);
+                fill_rows(to.a, rows, (int)(part.first + i) * BK);
                 lb_copy_commit();
                 if (s >= LAG) {
                     lb_copy_wait<LAG>();
@@ -225,6 +270,43 @@ template <typename T> LB_DEVICE T *lb_wg_slab(void)
     return (T *)(lb_shared() + LB_WG_HEAD + LB_WG_RING + ((int)threadIdx.x / 32 - 4) * LB_SLAB);
 }
 
+/* The cluster's sums to its rank 0, which alone gets true. Each thread leaves its own in its warp's
+   slab; the second time all meet, no one needs another's shared memory any more. The first
+   warpgroup has ended or is about to, and does not count then. */
+template <int BT, typename T> LB_DEVICE bool lb_wg_gather(T (&sums)[BT / 2], const lb_wg_part &part)
+{
+    if constexpr (BT <= LB_WG_SPLIT_ROWS) {
+        static_assert(BT * 16 * 4 <= LB_SLAB, "a warp's sums");
+        lb_wgmma_keep(sums);
+        if (part.ranks == 1)
+            return true;
+        uint4 *mine = (uint4 *)lb_wg_slab<T>() + threadIdx.x % 32;
+        __syncwarp();
+        if (part.rank != 0) {
+#pragma unroll
+            for (int i = 0; i < BT / 8; i++)
+                mine[32 * i] = make_uint4(lb_wg_bits(sums[4 * i]), lb_wg_bits(sums[4 * i + 1]),
+                                          lb_wg_bits(sums[4 * i + 2]), lb_wg_bits(sums[4 * i + 3]));
+        }
+        lb_cluster_arrive();
+        lb_cluster_wait();
+#pragma unroll 1
+        for (unsigned rank = 1; part.rank == 0 && rank < part.ranks; rank++) {
+#pragma unroll
+            for (int i = 0; i < BT / 8; i++) {
+                uint4 v = lb_peer_load16(mine + 32 * i, rank);
+                sums[4 * i] = lb_wg_plus(sums[4 * i], v.x);
+                sums[4 * i + 1] = lb_wg_plus(sums[4 * i + 1], v.y);
+                sums[4 * i + 2] = lb_wg_plus(sums[4 * i + 2], v.z);
+                sums[4 * i + 3] = lb_wg_plus(sums[4 * i + 3], v.w);
+            }
+        }
+        lb_cluster_arrive();
+        lb_cluster_wait();
+    }
+    return part.rank == 0;
+}
+
 /* A warp's 16 columns of D from n0 on, BT rows from m0 on, 32 rows at a time through its slab,
    where they are transposed back. prepare(eight, m, n) has the last word on sums before the
    epilogue. */
@@ -274,12 +356,14 @@ template <typename Work> LB_DEVICE void lb_wg_run(LB_PARAMETERS)
     }
     lb_registers_more<Work::REGISTERS>();
     Work work;
+    lb_wg_part part = lb_wg_part_of<Work::ROWS, Work::BK>(p);
     unsigned s = 0;
 #pragma unroll 1
-    for (unsigned t = blockIdx.x; t < lb_wg_tiles(p, Work::ROWS); t += gridDim.x) {
+    for (unsigned t = blockIdx.x / part.ranks; t < lb_wg_tiles(p, Work::ROWS);
+         t += gridDim.x / part.ranks) {
         lb_tile tile = lb_wg_tile(p, t, Work::ROWS);
         LB_IO(io, tile.batch);
-        work.make(p, io, tile.m, tile.n + 16 * ((int)threadIdx.x / 32 - 4), s);
+        work.make(p, io, tile.m, tile.n + 16 * ((int)threadIdx.x / 32 - 4), part, s);
     }
 }
 

@@ -71,17 +71,20 @@ template <int BT> struct product {
     int acc[ACC];
     bool add;
 
-    /* From popcounts to sums; n: this thread's first column. */
-    LB_DEVICE void close(const lb_io &io, int n, unsigned slot)
+    /* From popcounts to sums; n: this thread's first column. W's sums are of all of k, so that one
+       of a cluster's blocks takes them off. */
+    LB_DEVICE void close(const lb_io &io, int n, unsigned slot, bool whole)
     {
-        int sum[2] = {io.w_sum[n], io.w_sum[n + 8]}, c = (int)threadIdx.x % 4;
+        int sum[2] = {whole ? io.w_sum[n] : 0, whole ? io.w_sum[n + 8] : 0},
+            c = (int)threadIdx.x % 4;
         const int *ones = counts_of<BT>(slot);
 #pragma unroll
         for (int i = 0; i < ACC; i++)
             acc[i] = 4 * acc[i] - 2 * ones[i / 4 * 8 + 2 * c + i % 2] - sum[i / 2 % 2];
     }
 
-    LB_DEVICE void make(const lb_kargs &p, const lb_io &io, int m0, int n0, unsigned &s)
+    LB_DEVICE void make(const lb_kargs &p, const lb_io &io, int m0, int n0, const lb_wg_part &part,
+                        unsigned &s)
     {
         uint32_t words[2][16];
         add = false;
@@ -98,10 +101,11 @@ template <int BT> struct product {
                 add = true;
             }
         };
-        lb_wg_stages<ring>(words, s, (unsigned)(p.k + BK - 1) / BK, step, [&](unsigned at) {
-            close(io, n0 + (int)threadIdx.x % 32 / 4, at % ring::STAGES);
+        lb_wg_stages<ring>(words, s, part.stages, step, [&](unsigned at) {
+            close(io, n0 + (int)threadIdx.x % 32 / 4, at % ring::STAGES, part.rank == 0);
         });
-        lb_wg_finish<BT>(acc, p, io, m0, n0, [](lb_eight<int> &, int, int) {});
+        if (lb_wg_gather<BT>(acc, part))
+            lb_wg_finish<BT>(acc, p, io, m0, n0, [](lb_eight<int> &, int, int) {});
     }
 };
 

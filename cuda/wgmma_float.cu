@@ -101,7 +101,8 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
             total[i] = __fadd_rn(total[i], __fmul_rn(acc[i], scale[i / 2 % 2]));
     }
 
-    LB_DEVICE void multiply_plain(const lb_kargs &p, const lb_io &io, int n, unsigned &s)
+    LB_DEVICE void multiply_plain(const lb_kargs &p, const lb_io &io, int n, unsigned stages,
+                                  unsigned &s)
     {
         uint32_t fragments[2][STEPS][4];
         widening x = widening_of(p, io, n, 0);
@@ -118,15 +119,17 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
                 add = true;
             }
         };
-        lb_wg_stages<ring>(fragments, s, (unsigned)(p.k + BK - 1) / BK, step, [](unsigned) {});
+        lb_wg_stages<ring>(fragments, s, stages, step, [](unsigned) {});
     }
 
-    LB_DEVICE void multiply_groups(const lb_kargs &p, const lb_io &io, int n, unsigned &s)
+    LB_DEVICE void multiply_groups(const lb_kargs &p, const lb_io &io, int n,
+                                   const lb_wg_part &part, unsigned &s)
     {
-        unsigned end = s + (unsigned)(p.k + BK - 1) / BK;
-        int g = 0, until = p.group;
+        unsigned end = s + part.stages;
+        int g = (int)part.first * BK / p.group, until = p.group;
+        int last = (min((int)(part.first + part.stages) * BK, p.k) - 1) / p.group;
         uint32_t fragment[STEPS][4];
-        widening x = widening_of(p, io, n, 0);
+        widening x = widening_of(p, io, n, g);
 #pragma unroll 1
         for (; s < end; s++) {
             uint32_t raw[WORDS];
@@ -139,7 +142,7 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
                 lb_wgmma_commit();
                 add = true;
                 until -= 16;
-                if (step % 2 == 1 && until == 0 && g + 1 < p.groups) {
+                if (step % 2 == 1 && until == 0 && g < last) {
                     lb_wgmma_wait<0>();
                     close_group(p, io, n, g++);
                     x = widening_of(p, io, n, g);
@@ -153,7 +156,8 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
         close_group(p, io, n, g);
     }
 
-    LB_DEVICE void make(const lb_kargs &p, const lb_io &io, int m0, int n0, unsigned &s)
+    LB_DEVICE void make(const lb_kargs &p, const lb_io &io, int m0, int n0, const lb_wg_part &part,
+                        unsigned &s)
     {
         int n = n0 + (int)threadIdx.x % 32 / 4;
         add = false;
@@ -164,10 +168,14 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
 #pragma unroll
             for (int i = 0; i < ACC; i++)
                 total[i] = 0.0f;
-            multiply_groups(p, io, n, s);
+            multiply_groups(p, io, n, part, s);
+            if (!lb_wg_gather<BT>(total, part))
+                return;
             lb_wg_finish<BT>(total, p, io, m0, n0, [](lb_eight<float> &, int, int) {});
         } else {
-            multiply_plain(p, io, n, s);
+            multiply_plain(p, io, n, part.stages, s);
+            if (!lb_wg_gather<BT>(acc, part))
+                return;
             lb_wg_finish<BT>(acc, p, io, m0, n0, [&](lb_eight<float> &eight, int, int column) {
                 if (p.flags & LB_KF_B_SCALE)
                     lb_scale(eight.v, io.w_scale + column);

@@ -155,8 +155,9 @@ template <int BT, int A_BITS, lb_plane_kind KIND> struct product {
         add = true;
     }
 
-    /* From popcounts to sums; n: this thread's first column. */
-    LB_DEVICE void close(const lb_kargs &p, const lb_io &io, int n, unsigned slot)
+    /* From popcounts to sums; n: this thread's first column. `once`: with what a column has for all
+       of k, which one of a cluster's blocks adds. */
+    LB_DEVICE void close(const lb_kargs &p, const lb_io &io, int n, unsigned slot, bool once)
     {
         int padded = (int)(((unsigned)p.k + BK - 1) / BK * BK), c = (int)threadIdx.x % 4;
         const int *counts = counts_of<BT>(slot);
@@ -166,11 +167,13 @@ template <int BT, int A_BITS, lb_plane_kind KIND> struct product {
         for (int i = 0; i < ACC; i++) {
             const lb_plane_column &x = of[i / 2 % 2];
             unsigned sum = lb_plane_sum<A_BITS, KIND>(high[i], low[A_BITS == 2 ? i : 0]);
-            high[i] = (int)(sum + x.plus - x.times * (unsigned)counts[i / 4 * 8 + 2 * c + i % 2]);
+            high[i] = (int)(sum + (once ? x.plus : 0) -
+                            x.times * (unsigned)counts[i / 4 * 8 + 2 * c + i % 2]);
         }
     }
 
-    LB_DEVICE void make(const lb_kargs &p, const lb_io &io, int m0, int n0, unsigned &s)
+    LB_DEVICE void make(const lb_kargs &p, const lb_io &io, int m0, int n0, const lb_wg_part &part,
+                        unsigned &s)
     {
         fragments sets[2];
         uint32_t flip = lb_plane_flip(p.b_type);
@@ -190,9 +193,11 @@ template <int BT, int A_BITS, lb_plane_kind KIND> struct product {
             for (int c = 0; c < CHUNKS; c++)
                 multiply(f.plane[c], tile + 2 * c);
         };
-        lb_wg_stages<ring>(sets, s, (unsigned)(p.k + BK - 1) / BK, step, [&](unsigned at) {
-            close(p, io, n0 + (int)threadIdx.x % 32 / 4, at % ring::STAGES);
+        lb_wg_stages<ring>(sets, s, part.stages, step, [&](unsigned at) {
+            close(p, io, n0 + (int)threadIdx.x % 32 / 4, at % ring::STAGES, part.rank == 0);
         });
+        if (!lb_wg_gather<BT>(high, part))
+            return;
         lb_wg_finish<BT>(high, p, io, m0, n0, [&](lb_eight<int> &eight, int m, int n) {
             lb_plane_zeros(eight.v, p, io, m, n);
         });

@@ -278,11 +278,11 @@ typedef struct product {
     qb_case c;
 } product;
 
-static lb_status product_open(product *x, const char *line)
+static lb_status product_open(product *x, const char *line, const char *kernel)
 {
     lb_problem p;
     lb_plan_desc desc = LB_PLAN_DESC_INIT;
-    desc.kernel = "cuda_gemm_any";
+    desc.kernel = kernel;
     lb_status status = lb_problem_parse(line, &p);
     if (status == LB_OK)
         status = qb_inputs_make(&p, QB_DATA_NORMAL, 1, &x->in);
@@ -300,7 +300,7 @@ static void product_close(product *x)
 static product open_product(const char *line)
 {
     product x = {.context = open_context("cuda")};
-    cr_assert_eq(product_open(&x, line), LB_OK, "%s", lb_last_error());
+    cr_assert_eq(product_open(&x, line, "cuda_gemm_any"), LB_OK, "%s", lb_last_error());
     x.c.args.weights = x.c.copy[0].weights;
     x.c.args.a = x.c.copy[0].a;
     x.c.args.d = x.c.copy[0].d;
@@ -416,7 +416,7 @@ Test(plan, shares_modules_and_quotes_the_drivers_log)
 
 /* ---- Every call fails once ------------------------------------------------------------------- */
 
-static lb_status everything(void)
+static lb_status everything(const char *line, const char *kernel)
 {
     product x = {0};
     qb_check check;
@@ -428,7 +428,7 @@ static lb_status everything(void)
     lb_status s = lb_context_create(&desc, &x.context);
     if (s != LB_OK)
         return s;
-    s = product_open(&x, "s8*s8->s32 m4 n16 k32");
+    s = product_open(&x, line, kernel);
     if (s == LB_OK)
         s = lb_stream_create(x.context, 0, &stream);
     for (int i = 0; i < 2 && s == LB_OK; i++) {
@@ -458,11 +458,25 @@ static int may_be_swallowed(const fake_cuda *f)
            strcmp(f->failed, "cuStreamSynchronize") == 0;
 }
 
-Test(errors, of_every_call_are_reported_and_leave_nothing_behind)
+/* What is done with every call failing in turn: also where clusters are launched. */
+typedef struct sequence {
+    char settings[16], line[40], kernel[24];
+} sequence;
+
+ParameterizedTestParameters(errors, of_every_call_are_reported_and_leave_nothing_behind)
 {
-    fake_cuda *f = install("devices=1");
+    static sequence all[] = {
+        {"devices=1", "s8*s8->s32 m4 n16 k32", "cuda_gemm_any"},
+        {"sm=90", "s8*s8->s32 m1 n16 k1024", "cuda_wgmma_w8_16"},
+    };
+    return cr_make_param_array(sequence, all, sizeof all / sizeof *all);
+}
+
+ParameterizedTest(sequence *x, errors, of_every_call_are_reported_and_leave_nothing_behind)
+{
+    fake_cuda *f = install(x->settings);
     long n = 0;
-    cr_assert_eq(everything(), LB_OK, "%s", lb_last_error());
+    cr_assert_eq(everything(x->line, x->kernel), LB_OK, "%s", lb_last_error());
     cr_assert_eq(alive(f), 0);
     do {
         int memory = ++n % 2;
@@ -470,7 +484,7 @@ Test(errors, of_every_call_are_reported_and_leave_nothing_behind)
         f->fail_at = n;
         f->fail_with = memory ? CUDA_ERROR_OUT_OF_MEMORY : 719;
         f->failed = NULL;
-        lb_status status = everything();
+        lb_status status = everything(x->line, x->kernel);
         if (!f->failed)
             break;
         if (status == LB_OK) {
@@ -512,8 +526,10 @@ ParameterizedTestParameters(kernels, compute_what_the_reference_says)
 #define STRIDE 1
 #endif
 
-/* 1 if the row accepts the line, and then it is right. */
-static size_t computes(lb_context *context, const char *line, const char *row, int data)
+/* 1 if the row accepts the line, of at most `most` operations (they are interpreted element by
+   element, on one core), and then it is right. */
+static size_t computes(lb_context *context, const char *line, const char *row, int data,
+                       double most)
 {
     lb_problem p;
     qb_inputs in = {0};
@@ -522,7 +538,7 @@ static size_t computes(lb_context *context, const char *line, const char *row, i
     lb_plan_desc desc = LB_PLAN_DESC_INIT;
     desc.kernel = row;
     cr_assert_eq(lb_problem_parse(line, &p), LB_OK, "%s", lb_last_error());
-    if (lb_problem_ops(&p) > 1e6) /* on one core, interpreted element by element */
+    if (lb_problem_ops(&p) > most)
         return 0;
     cr_assert_eq(qb_inputs_make(&p, data, 1, &in), LB_OK);
     lb_status status = qb_case_open(context, &in, &desc, 0, &c);
@@ -555,7 +571,7 @@ ParameterizedTest(computation *x, kernels, compute_what_the_reference_says)
     const lb_cuda_row *row = lb_cuda_rows[x->row].impl;
     size_t stride = row->library ? 1 : hopper ? (STRIDE == 1 ? 2 : 4 * STRIDE) : STRIDE;
     for (size_t i = (size_t)(2 * x->row + x->backwards) % stride; i < lines.count; i += stride)
-        computed += computes(context, lines.line[i], lb_cuda_rows[x->row].name, x->data);
+        computed += computes(context, lines.line[i], lb_cuda_rows[x->row].name, x->data, 1e6);
     cr_expect_geq(computed, 16 / stride, "%s took %zu lines", lb_cuda_rows[x->row].name, computed);
     qb_lines_free(&lines);
     lb_context_destroy(context);
@@ -826,6 +842,58 @@ Test(cublaslt, names_a_foreign_stream)
     qb_case_close(&c);
     qb_inputs_free(&in);
     lb_context_destroy(second);
+    lb_context_destroy(context);
+}
+
+/* ---- Clusters -------------------------------------------------------------------------------- */
+
+/* A line, the row that makes it, and how many blocks are to share a tile. */
+typedef struct shared_tile {
+    char settings[56], line[80], row[28];
+    unsigned ranks;
+} shared_tile;
+
+ParameterizedTestParameters(clusters, share_tiles_and_compute_what_the_reference_says)
+{
+    static shared_tile all[] = {
+        /* As many as k has parts of four stages, at most 8; one for each tile of M. */
+        {"sm=90", "s8*s8->s32 m1 n16 k4096", "cuda_wgmma_w8_16", 8},
+        {"sm=90", "s8*s8->s32 m1 n16 k1000", "cuda_wgmma_w8_16", 2},
+        {"sm=90", "s8*s8->s32 m1 n16 k896", "cuda_wgmma_w8_16", 1},
+        {"sm=90 backwards=1", "u8.zt*u8->s32 m33 n130 k1601", "cuda_wgmma_w8_16", 3},
+        {"sm=90", "s8.token.z*s8.g128->f32 m3 n130 k2048", "cuda_wgmma_w8_16", 4},
+        {"sm=90", "u8.tensor.z*s4.g96.z->f16 m3 n130 k1700", "cuda_wgmma_w4_16", 3},
+        {"sm=90 backwards=1", "s8*u4.g32.z->f32 m17 n20 k1536", "cuda_wgmma_w4_16", 3},
+        {"sm=90", "f16*s4.g32->f32 m5 n20 k1000", "cuda_wgmma_f16_16", 4},
+        {"sm=90 backwards=1", "f16*u4.channel.z->f16 m2 n130 k1030", "cuda_wgmma_f16_16", 4},
+        {"sm=90", "bf16*s8.g384->f32 m20 n20 k1536", "cuda_wgmma_bf16_16", 4},
+        {"sm=90", "b1*b1->s32 m3 n20 k12000", "cuda_wgmma_b1_16", 3},
+        {"sm=90", "t2.token*t2.tensor->f16 m3 n20 k5000", "cuda_wgmma_planes_16", 2},
+        {"sm=90 backwards=1", "s2.zt*u2->s32 m17 n20 k6200", "cuda_wgmma_planes_16", 3},
+        {"sm=90", "b1*t2->s32 m3 n20 k9000", "cuda_wgmma_planes_b1_16", 2},
+        /* Fewer where fewer clusters fit, and none where the driver cannot launch them. */
+        {"sm=90 units=5", "s8*s8->s32 m1 n16 k4096", "cuda_wgmma_w8_16", 5},
+        {"sm=90 units=24", "s8*s8->s32 m1 n400 k4096", "cuda_wgmma_w8_16", 5},
+        {"sm=90 lacks=cuLaunchKernelEx", "s8*s8->s32 m1 n16 k1024", "cuda_wgmma_w8_16", 1},
+        {"sm=90 lacks=cuOccupancyMaxActiveClusters", "s8*s8->s32 m1 n16 k1024", "cuda_wgmma_w8_16",
+         1},
+    };
+    return cr_make_param_array(shared_tile, all, sizeof all / sizeof *all);
+}
+
+ParameterizedTest(shared_tile *x, clusters, share_tiles_and_compute_what_the_reference_says)
+{
+    fake_cuda *f = install(x->settings);
+    lb_context *context = open_context("cuda");
+    if (!f->runs_kernels)
+        cr_skip_test("built without a C++ compiler");
+    cr_expect_eq(computes(context, x->line, x->row, QB_DATA_NORMAL, 2e7), 1, "%s", lb_last_error());
+    lb_problem p;
+    check_ok(lb_problem_parse(x->line, &p));
+    unsigned tiles = (unsigned)((p.m + 15) / 16 * ((p.n + 127) / 128));
+    cr_expect_eq(f->last.cluster, x->ranks, "'%s': %u blocks share a tile", x->line,
+                 f->last.cluster);
+    cr_expect_eq(f->last.grid[0], tiles * x->ranks);
     lb_context_destroy(context);
 }
 

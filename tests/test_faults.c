@@ -255,7 +255,7 @@ typedef struct scene {
 
 static lb_status act(scene *x, const char *device, int cached)
 {
-    char text[4096];
+    char text[1 << 14];
     double seconds;
     lb_context_desc desc = LB_CONTEXT_DESC_INIT;
     lb_plan_info info = LB_PLAN_INFO_INIT;

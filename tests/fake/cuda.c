@@ -8,6 +8,7 @@
  * Environment: LB_FAKE_CUDA="devices=2 sm=90 mib=100 init=100 lacks=cuMemAlloc backwards=1", each
  * optional; backwards: kernels' threads and blocks run in the opposite order.
  */
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,13 +103,10 @@ static int fails(const char *call, int is_release)
 /* During a stream's capture: what a run may call. Everything else is refused and noted. */
 static int forbidden(const char *call)
 {
-    static const char *const allowed[] = {"cuCtxPushCurrent",
-                                          "cuCtxPopCurrent",
-                                          "cuCtxGetDevice",
-                                          "cuPointerGetAttributes",
-                                          "cuLaunchKernel",
-                                          "cublasLtMatmul",
-                                          "cublasLtMatrixLayoutInit_internal"};
+    static const char *const allowed[] = {"cuCtxPushCurrent", "cuCtxPopCurrent",
+                                          "cuCtxGetDevice",   "cuPointerGetAttributes",
+                                          "cuLaunchKernel",   "cuLaunchKernelEx",
+                                          "cublasLtMatmul",   "cublasLtMatrixLayoutInit_internal"};
     if (!state.capturing)
         return 0;
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
@@ -511,19 +509,18 @@ static CUresult cuFuncLoad(CUfunction function)
     return CUDA_SUCCESS;
 }
 
-static CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y,
-                               unsigned grid_z, unsigned block_x, unsigned block_y,
-                               unsigned block_z, unsigned shared_bytes, CUstream stream,
-                               void **parameters, void **extra)
+static CUresult launch(const CUlaunchConfig *c, unsigned ranks, CUfunction function,
+                       void **parameters, void **extra)
 {
-    CALL(usable(stream), CUDA_ERROR_INVALID_HANDLE);
-    if (!grid_x || !grid_y || !grid_z || !block_x || !block_y || !block_z || extra)
+    if (!c->grid_x || !c->grid_y || !c->grid_z || !c->block_x || !c->block_y || !c->block_z ||
+        extra)
         return CUDA_ERROR_INVALID_VALUE;
     fake_launch *last = &state.last;
-    *last = (fake_launch){.grid = {grid_x, grid_y, grid_z},
-                          .block = {block_x, block_y, block_z},
-                          .shared_bytes = shared_bytes,
-                          .stream = stream};
+    *last = (fake_launch){.grid = {c->grid_x, c->grid_y, c->grid_z},
+                          .block = {c->block_x, c->block_y, c->block_z},
+                          .shared_bytes = c->shared_bytes,
+                          .cluster = ranks,
+                          .stream = c->stream};
     memcpy(last->name, function->name, sizeof last->name);
     /* Loops that would take for ever are not run, and a time passes. */
     if (strncmp(function->name, "ceiling", 7) == 0) {
@@ -547,6 +544,49 @@ static CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned gr
         return LAUNCH_FAILED;
     }
 #endif
+    return CUDA_SUCCESS;
+}
+
+static CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y,
+                               unsigned grid_z, unsigned block_x, unsigned block_y,
+                               unsigned block_z, unsigned shared_bytes, CUstream stream,
+                               void **parameters, void **extra)
+{
+    CALL(usable(stream), CUDA_ERROR_INVALID_HANDLE);
+    CUlaunchConfig config = {grid_x,  grid_y,       grid_z, block_x, block_y,
+                             block_z, shared_bytes, stream, NULL,    0};
+    return launch(&config, 1, function, parameters, extra);
+}
+
+/* Blocks of a cluster along x, the one attribute that the fake knows. 0: none that a device takes.
+ */
+static unsigned cluster_of(const CUlaunchConfig *config)
+{
+    const CUlaunchAttribute *attribute = config->attributes;
+    if (config->count != 1 || attribute->id != CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION)
+        return 0;
+    unsigned x = attribute->value.cluster.x;
+    bool along_x = attribute->value.cluster.y == 1 && attribute->value.cluster.z == 1;
+    return along_x && x >= 1 && x <= 8 && config->grid_x % x == 0 ? x : 0;
+}
+
+static CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function,
+                                 void **parameters, void **extra)
+{
+    CALL(usable(config->stream), CUDA_ERROR_INVALID_HANDLE);
+    unsigned ranks = cluster_of(config);
+    return ranks ? launch(config, ranks, function, parameters, extra) : CUDA_ERROR_INVALID_VALUE;
+}
+
+/* Multiprocessors come in parts of 16 and a rest, as GPCs do, and hold one block each. */
+static CUresult cuOccupancyMaxActiveClusters(int *clusters, CUfunction function,
+                                             const CUlaunchConfig *config)
+{
+    CALL(current() && function, CUDA_ERROR_INVALID_VALUE);
+    int ranks = (int)cluster_of(config), units = number("units", 100);
+    if (ranks == 0)
+        return CUDA_ERROR_INVALID_VALUE;
+    *clusters = units / 16 * (16 / ranks) + units % 16 / ranks;
     return CUDA_SUCCESS;
 }
 
@@ -575,7 +615,8 @@ EXPORT CUresult cuGetProcAddress_v2(const char *name, void **address, int versio
     const char *lacks = setting("lacks");
     *found = 1;
     *address = NULL;
-    if (flags || (lacks && strncmp(lacks, name, strlen(name)) == 0))
+    size_t length = strlen(name);
+    if (flags || (lacks && strncmp(lacks, name, length) == 0 && !isalnum(lacks[length])))
         return CUDA_ERROR_NOT_FOUND;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].name, name) == 0 && version >= table[i].version) {

@@ -56,7 +56,7 @@ extern "C" int fake_device_run(const fake_launch *l, int backwards, char *why, s
     uint8_t *at[LB_PTR_COUNT];
     std::memcpy(at, l->pointer, sizeof at);
     const char *fault = simt::launch(
-        {l->grid[0], l->grid[1], l->grid[2]}, {l->block[0], l->block[1], l->block[2]},
+        {l->grid[0], l->grid[1], l->grid[2]}, {l->block[0], l->block[1], l->block[2]}, l->cluster,
         l->shared_bytes, backwards, [&] {
             if (quantizes)
                 ((quantize_fn *)kernel)(at[0], at[1], at[2], at[3], at[4], at[5], l->quant);

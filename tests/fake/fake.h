@@ -15,6 +15,7 @@
 typedef struct fake_launch {
     char name[64];
     unsigned grid[3], block[3], shared_bytes;
+    unsigned cluster; /* blocks of one, along x; 1: none */
     void *stream;
     void *pointer[LB_PTR_COUNT];
     lb_kargs kargs;

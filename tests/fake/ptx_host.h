@@ -405,6 +405,24 @@ inline void lb_barrier_wait(uint64_t *barrier, uint32_t parity)
         return (b.phase & 1) != parity;
     });
 }
+template <typename T, int N> inline void lb_wgmma_keep(T (&)[N])
+{
+}
+inline void lb_cluster_arrive()
+{
+    simt::together("barrier.cluster.arrive", 32, nullptr, [](void **) {});
+    simt::cluster_arrive();
+}
+inline void lb_cluster_wait()
+{
+    simt::cluster_wait();
+}
+inline uint4 lb_peer_load16(const void *at, unsigned rank)
+{
+    uint4 v;
+    std::memcpy(&v, simt::peer_at(rank, simt::shared_offset(at), 16, 16), sizeof v);
+    return v;
+}
 inline void lb_copy_bulk(uint8_t *to, const uint8_t *from, uint32_t bytes, uint64_t *barrier)
 {
     simt::shared_at(simt::shared_offset(to), bytes, 16);

@@ -64,7 +64,8 @@ namespace
 {
 
 constexpr size_t stack_bytes = 256 << 10;
-constexpr unsigned most_threads = 1024;
+constexpr unsigned most_ranks = 8, block_threads = 1024;
+constexpr unsigned most_threads = most_ranks * block_threads;
 
 struct fiber : thread {
     simt_context context;
@@ -78,14 +79,24 @@ struct meeting {
 
 fiber fibers[most_threads];
 unsigned count, living, idle; /* idle: turns since a thread last got on */
+unsigned cluster_ranks;
 bool turned;
 simt_context outside;
 const std::function<void()> *body;
 char why[256];
 bool failed;
-meeting warps[most_threads / 32], warpgroups[most_threads / 128], barriers[16];
+meeting warps[most_threads / 32], warpgroups[most_threads / 128], barriers[most_ranks][16];
+meeting cluster;
+
+/* A block of the cluster. */
+struct block_state {
+    dim index;
+    uint8_t *shared;
+    unsigned living;
+    std::map<uint32_t, barrier_state> mbarriers;
+};
+block_state blocks[most_ranks];
 char *stacks;
-std::map<uint32_t, barrier_state> mbarriers;
 
 /* A phase ends: the next begins. */
 void settle(barrier_state &b)
@@ -97,6 +108,16 @@ void settle(barrier_state &b)
     idle = 0;
 }
 
+/* The cluster's barrier opens when all `expected` threads that have not ended are there. */
+void settle_cluster(unsigned expected)
+{
+    if (cluster.arrived == 0 || cluster.arrived < expected)
+        return;
+    cluster.arrived = 0;
+    cluster.generation++;
+    idle = 0;
+}
+
 unsigned place(const thread *t)
 {
     return (unsigned)(static_cast<const fiber *>(t) - fibers);
@@ -105,6 +126,8 @@ unsigned place(const thread *t)
 void enter(fiber *next, simt_context *from)
 {
     now = next;
+    block_index = blocks[next->rank].index;
+    shared = blocks[next->rank].shared;
     simt_switch(from, &next->context);
 }
 
@@ -137,6 +160,12 @@ void run_thread()
     fiber *self = static_cast<fiber *>(now);
     self->done = true;
     idle = 0;
+    block_state &block = blocks[self->rank];
+    if (--block.living == 0)
+        std::memset(block.shared, 0xdd, shared_bytes);
+    if (self->cluster_arrived && self->cluster_phase == cluster.generation)
+        cluster.arrived--;
+    settle_cluster(living - 1);
     if (--living == 0)
         leave();
     enter(next_of(place(self)), &self->context);
@@ -146,17 +175,22 @@ void prepare(unsigned i)
 {
     fiber &f = fibers[i];
     static_cast<thread &>(f) = thread{};
-    f.index = {i % block_size.x, i / block_size.x % block_size.y, i / block_size.x / block_size.y};
+    unsigned threads = block_size.x * block_size.y * block_size.z, at = i % threads;
+    f.rank = i / threads;
+    f.index = {at % block_size.x, at / block_size.x % block_size.y,
+               at / block_size.x / block_size.y};
     f.done = false;
     simt_prepare(&f.context, stacks + i * stack_bytes, stack_bytes, run_thread);
 }
 
-void run_block()
+void run_cluster()
 {
     std::memset(warps, 0, sizeof warps);
     std::memset(warpgroups, 0, sizeof warpgroups);
     std::memset(barriers, 0, sizeof barriers);
-    mbarriers.clear();
+    cluster = {};
+    for (block_state &block : blocks)
+        block.mbarriers.clear();
     for (unsigned i = 0; i < count; i++)
         prepare(i);
     living = count;
@@ -218,14 +252,15 @@ void together(const char *what, unsigned size, void *operands,
 
 void barrier(unsigned id, unsigned expected)
 {
-    if (id >= 16 || expected == 0 || expected % 32 || expected > count)
-        fault("bar.sync %u, %u in a block of %u threads", id, expected, count);
-    meet("bar.sync", barriers[id], expected, [] {});
+    unsigned threads = block_size.x * block_size.y * block_size.z;
+    if (id >= 16 || expected == 0 || expected % 32 || expected > threads)
+        fault("bar.sync %u, %u in a block of %u threads", id, expected, threads);
+    meet("bar.sync", barriers[now->rank][id], expected, [] {});
 }
 
 barrier_state &barrier_at(uint32_t offset)
 {
-    return mbarriers[offset];
+    return blocks[now->rank].mbarriers[offset];
 }
 
 void arrive(barrier_state &b, int arrivals, int64_t bytes)
@@ -249,6 +284,34 @@ void land(barrier_state &b)
         settle(b);
 }
 
+void cluster_arrive()
+{
+    if (now->cluster_arrived)
+        fault("barrier.cluster.arrive twice without a wait");
+    now->cluster_arrived = true;
+    now->cluster_phase = cluster.generation;
+    cluster.arrived++;
+    idle = 0;
+    settle_cluster(living);
+}
+
+void cluster_wait()
+{
+    if (!now->cluster_arrived)
+        fault("barrier.cluster.wait without an arrival");
+    wait_until("barrier.cluster.wait", [] { return cluster.generation != now->cluster_phase; });
+    now->cluster_arrived = false;
+}
+
+uint8_t *peer_at(unsigned rank, uint32_t offset, unsigned bytes, unsigned align)
+{
+    if (rank >= cluster_ranks)
+        fault("shared memory of block %u in a cluster of %u", rank, cluster_ranks);
+    if (blocks[rank].living == 0)
+        fault("shared memory of block %u of the cluster, which has ended", rank);
+    return blocks[rank].shared + (shared_at(offset, bytes, align) - shared);
+}
+
 uint32_t shared_offset(const void *at)
 {
     auto offset = (uintptr_t)at - (uintptr_t)shared;
@@ -264,12 +327,16 @@ uint8_t *shared_at(uint32_t offset, unsigned bytes, unsigned align)
     return shared + offset;
 }
 
-const char *launch(dim grid, dim block, unsigned dynamic_bytes, bool backwards,
+const char *launch(dim grid, dim block, unsigned ranks, unsigned dynamic_bytes, bool backwards,
                    const std::function<void()> &kernel)
 {
-    count = block.x * block.y * block.z;
-    if (count > most_threads)
+    unsigned threads = block.x * block.y * block.z;
+    if (threads > block_threads)
         return "more than 1024 threads";
+    if (ranks == 0 || ranks > most_ranks || grid.x % ranks || (ranks > 1 && threads % 128))
+        return "clusters of more than 8 blocks, of a part of the grid or of incomplete warpgroups";
+    count = threads * ranks;
+    cluster_ranks = ranks;
     if (!stacks)
         stacks = (char *)mmap(nullptr, most_threads * stack_bytes, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -279,17 +346,21 @@ const char *launch(dim grid, dim block, unsigned dynamic_bytes, bool backwards,
     body = &kernel;
     failed = false;
     shared_bytes = dynamic_bytes;
-    unsigned blocks = grid.x * grid.y * grid.z;
-    for (unsigned i = 0; i < blocks && !failed; i++) {
-        unsigned b = backwards ? blocks - 1 - i : i;
-        block_index = {b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y};
-        std::unique_ptr<void, void (*)(void *)> memory(
-            aligned_alloc(1024, (dynamic_bytes + 1024) / 1024 * 1024), free);
-        /* The end of the allocation is the end of what the launch asked for, give or take the
-           alignment of its size. */
-        shared = (uint8_t *)memory.get();
-        std::memset(shared, 0xcd, dynamic_bytes);
-        run_block();
+    unsigned clusters = grid.x * grid.y * grid.z / ranks;
+    for (unsigned i = 0; i < clusters && !failed; i++) {
+        unsigned first = (backwards ? clusters - 1 - i : i) * ranks;
+        std::vector<std::unique_ptr<void, void (*)(void *)>> memory;
+        for (unsigned r = 0; r < ranks; r++) {
+            unsigned b = first + r;
+            /* The end of the allocation is the end of what the launch asked for, give or take the
+               alignment of its size. */
+            memory.emplace_back(aligned_alloc(1024, (dynamic_bytes + 1024) / 1024 * 1024), free);
+            std::memset(memory[r].get(), 0xcd, dynamic_bytes);
+            blocks[r].index = {b % grid.x, b / grid.x % grid.y, b / grid.x / grid.y};
+            blocks[r].shared = (uint8_t *)memory[r].get();
+            blocks[r].living = threads;
+        }
+        run_cluster();
     }
     shared = nullptr;
     for (unsigned i = 0; i < count; i++)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A block of CUDA threads on the host: each a fiber, all of one block at a time, switched where
- * they wait for each other. Cooperative, so deterministic; the order of the threads can be turned
- * round, to find what only worked because of it. Shared memory is a fresh, poisoned allocation per
- * block, which AddressSanitizer guards.
+ * A cluster of blocks of CUDA threads on the host (of one block, unless a launch asks for more):
+ * each thread a fiber, all of one cluster at a time, switched where they wait for each other.
+ * Cooperative, so deterministic; the order of the threads can be turned round, to find what only
+ * worked because of it. Shared memory is a fresh, poisoned allocation per block, which
+ * AddressSanitizer guards, and poisoned again when the block's last thread ends.
  */
 #ifndef SIMT_H
 #define SIMT_H
@@ -31,6 +32,9 @@ struct dim {
 /* The running thread: what kernels see of it. */
 struct thread {
     dim index;
+    unsigned rank; /* of its block in the cluster */
+    unsigned cluster_phase;
+    bool cluster_arrived;
     std::vector<std::vector<copy>>
         copies;     /* cp.async: committed groups, oldest first, and an open one */
     void *operands; /* of the collective instruction it waits in */
@@ -44,8 +48,8 @@ extern dim block_index, block_size, grid_size;
 extern uint8_t *shared; /* dynamic shared memory */
 extern unsigned shared_bytes;
 
-/* Runs one launch; nullptr or what went wrong. */
-const char *launch(dim grid, dim block, unsigned shared_bytes, bool backwards,
+/* Runs one launch, of clusters of `ranks` blocks along x; nullptr or what went wrong. */
+const char *launch(dim grid, dim block, unsigned ranks, unsigned shared_bytes, bool backwards,
                    const std::function<void()> &kernel);
 
 /* ---- For instructions ------------------------------------------------------------------------ */
@@ -74,6 +78,12 @@ struct barrier_state {
 barrier_state &barrier_at(uint32_t offset);
 void arrive(barrier_state &barrier, int arrivals, int64_t bytes);
 void land(barrier_state &barrier);
+
+/* barrier.cluster: who has not ended arrives, and may wait for the others. */
+void cluster_arrive();
+void cluster_wait();
+/* `bytes` bytes of another block's shared memory, as shared_at. */
+uint8_t *peer_at(unsigned rank, uint32_t offset, unsigned bytes, unsigned align);
 
 /* Offset of a generic address in shared memory. */
 uint32_t shared_offset(const void *at);
