@@ -30,6 +30,16 @@ const char *lb_cuda_kernel_of(const lb_cuda_row *row, const lb_cuda_pass *pass, 
     return pass->image ? pass->image : row->image;
 }
 
+static int greatest_common(int a, int b)
+{
+    while (b) {
+        int rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
 #define PARTS_MOST 16
 #define PART_LEAST 2 /* stages */
 
@@ -47,20 +57,11 @@ int lb_cuda_parts(const lb_cuda_row *row, const lb_problem *p, const lb_device *
     int64_t blocks = (int64_t)tiles(p->n, row->passes[0].tile_n) * p->batch;
     int64_t most = blocks ? 2 * (int64_t)device->info.compute_units / blocks : 1;
     most = most > PARTS_MOST ? PARTS_MOST : most;
-    int64_t units = (p->k + unit - 1) / unit, least = (PART_LEAST * row->split + unit - 1) / unit;
+    int64_t units = (p->k + unit - 1) / unit,
+            least = (unit + PART_LEAST * (int64_t)row->split - 1) / unit;
     int64_t each = most > 1 ? (units + most - 1) / most : units;
     *length = (each > least ? each : least) * unit;
     return (int)((p->k + *length - 1) / *length);
-}
-
-static int greatest_common(int a, int b)
-{
-    while (b) {
-        int rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
 }
 
 #define LEAST_STAGES 4 /* of a part of k: fewer do not pay for the sums' way to rank 0 */
