@@ -16,7 +16,7 @@ class Quant(c.Structure):
     _fields_ = [
         ("struct_size", c.c_uint32), ("type", c.c_int32), ("x_type", c.c_int32), ("scheme", c.c_int32),
         ("calibrator", c.c_int32), ("granularity", c.c_int32), ("rows", c.c_int64), ("cols", c.c_int64),
-        ("group", c.c_int64), ("percentile", c.c_double),
+        ("group", c.c_int64), ("percentile", c.c_double), ("norm_type", c.c_int32), ("norm_epsilon", c.c_float),
     ]
 
 
