@@ -48,20 +48,24 @@ static int greatest_common(int a, int b)
 int lb_cuda_parts(const lb_cuda_row *row, const lb_problem *p, const lb_device *device,
                   int64_t *length)
 {
+    int64_t unit = row->split;
     *length = p->k;
-    if (!row->split || p->k == 0)
+    if (lb_problem_groups(p) > 1)
+        unit *= p->b.group / greatest_common(p->b.group, row->split);
+    if (!row->split || unit >= p->k)
         return 1;
-    int64_t unit = row->split, group = lb_problem_groups(p) > 1 ? p->b.group : unit;
-    while (unit % group)
-        unit += row->split;
-    int64_t blocks = (int64_t)tiles(p->n, row->passes[0].tile_n) * p->batch;
-    int64_t most = blocks ? 2 * (int64_t)device->info.compute_units / blocks : 1;
-    most = most > PARTS_MOST ? PARTS_MOST : most;
-    int64_t units = (p->k + unit - 1) / unit,
-            least = (unit + PART_LEAST * (int64_t)row->split - 1) / unit;
-    int64_t each = most > 1 ? (units + most - 1) / most : units;
-    *length = (each > least ? each : least) * unit;
-    return (int)((p->k + *length - 1) / *length);
+    int64_t across = (int64_t)tiles(p->n, row->passes[0].tile_n) * p->batch;
+    int64_t most = across ? 2 * (int64_t)device->info.compute_units / across : 1;
+    if (most < 2)
+        return 1;
+    int64_t least = PART_LEAST * (int64_t)row->split;
+    int64_t each = (int64_t)tiles((int64_t)tiles(p->k, (int)unit),
+                                  (int)(most < PARTS_MOST ? most : PARTS_MOST)) *
+                   unit;
+    while (each < least)
+        each += unit;
+    *length = each;
+    return (int)tiles(p->k, (int)each);
 }
 
 #define LEAST_STAGES 4 /* of a part of k: fewer do not pay for the sums' way to rank 0 */
@@ -101,16 +105,23 @@ static bool accept(const lb_kernel *kernel, const lb_problem *p, const lb_device
     return !row->takes || row->takes(p, why, capacity);
 }
 
-static uint64_t workspace(const lb_kernel *kernel, const lb_problem *p, const lb_device *device)
+/* Bytes of the sums that parts of k leave in the workspace. */
+static uint64_t split_bytes(const lb_kernel *kernel, const lb_problem *p, const lb_device *device)
 {
     const lb_cuda_row *row = kernel->impl;
     lb_extent extent;
     int64_t length;
     if (!row->split ||
         lb_extent_make(lb_layout_find(kernel->layout), p->b.type, p->n, p->k, &extent) != LB_OK)
-        return row->workspace;
-    return row->workspace + (uint64_t)lb_cuda_parts(row, p, device, &length) * (uint64_t)p->batch *
-                                (uint64_t)p->m * (uint64_t)extent.n_pad * 4;
+        return 0;
+    return (uint64_t)lb_cuda_parts(row, p, device, &length) * (uint64_t)p->batch * (uint64_t)p->m *
+           (uint64_t)extent.n_pad * 4;
+}
+
+static uint64_t workspace(const lb_kernel *kernel, const lb_problem *p, const lb_device *device)
+{
+    const lb_cuda_row *row = kernel->impl;
+    return row->workspace + split_bytes(kernel, p, device);
 }
 
 /* ---- Cost ------------------------------------------------------------------------------------ */
@@ -126,7 +137,7 @@ static double memory_seconds(const lb_kernel *kernel, const lb_problem *p, const
 {
     double known = device->info.memory_rate * RATE_REACHED;
     double bytes = (double)p->n * (double)p->k * lb_type_bits(p->b.type) / 8 * (double)p->batch;
-    bytes += 2.0 * (double)workspace(kernel, p, device);
+    bytes += 2.0 * (double)split_bytes(kernel, p, device);
     return bytes / ((known > 0 ? known : RATE_UNKNOWN) * (share < 1 ? share : 1));
 }
 

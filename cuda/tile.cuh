@@ -37,7 +37,7 @@ LB_DEVICE lb_work lb_work_of(const lb_kargs &p, int tile_m, int tile_n, int dept
     if constexpr (!SPLIT)
         return {lb_tile_of(p, tile_m, tile_n), 0, 0, all};
     unsigned parts = (unsigned)p.tail[LB_SPLIT_PARTS];
-    int part = (int)(blockIdx.x % parts), stages = p.tail[LB_SPLIT_LENGTH] / depth;
+    int part = (int)(blockIdx.x % parts), stages = (p.tail[LB_SPLIT_LENGTH] + depth - 1) / depth;
     return {lb_tile_of(p, tile_m, tile_n, blockIdx.x / parts), part, part * stages,
             min((part + 1) * stages, all)};
 }
