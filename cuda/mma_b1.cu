@@ -100,20 +100,11 @@ template <int BM, int BN, int WM, int WN, int STAGES, bool SPLIT> struct product
                 for (int ni = 0; ni < NI; ni++)
                     acc[mi][ni][j] = 0;
             }
-#pragma unroll 1
-        for (int s = work.first; s < work.first + STAGES - 1; s++) {
-            begin(s);
-            end(s);
-        }
-        for (int s = work.first; s < work.end; s++) {
-            lb_copy_wait<STAGES - 2>();
-            __syncthreads();
-            begin(s + STAGES - 1);
+        lb_stages<STAGES>(work.first, work.end, begin, end, [&](int s) {
 #pragma unroll
             for (int step = 0; step < BK / 32; step++)
                 multiply(a_tile(s), w_tile(s), row, column, step);
-            end(s + STAGES - 1);
-        }
+        });
         close(p, io, tile.n + column, work.part == 0);
         lb_copy_wait<0>();
         __syncthreads();

@@ -175,17 +175,9 @@ struct lb_float_product {
                     if constexpr (GROUPED)
                         total[mi][ni][j] = 0.0f;
                 }
-#pragma unroll 1
-        for (int s = work.first; s < work.first + STAGES - 1; s++) {
-            begin(s);
-            end(s);
-        }
         int g = GROUPED ? work.first * (LB_FLOAT_K) / p.group : 0,
             until = p.group; /* of k, to the end of group g */
-        for (int s = work.first; s < work.end; s++) {
-            lb_copy_wait<STAGES - 2>();
-            __syncthreads();
-            begin(s + STAGES - 1);
+        lb_stages<STAGES>(work.first, work.end, begin, end, [&](int s) {
             multiply(a_tile(s), w_tile(s), row, column);
             if constexpr (GROUPED) {
                 until -= LB_FLOAT_K;
@@ -194,8 +186,7 @@ struct lb_float_product {
                     until = p.group;
                 }
             }
-            end(s + STAGES - 1);
-        }
+        });
         if constexpr (!GROUPED)
             close_group(p, io, tile.n + column, 0);
         lb_copy_wait<0>();

@@ -88,17 +88,9 @@ struct product {
         };
 
         lb_clear(acc, sum, total);
-#pragma unroll 1
-        for (int s = work.first; s < work.first + STAGES - 1; s++) {
-            begin(s);
-            end(s);
-        }
         int g = GROUPED ? work.first * (BK) / p.group : 0,
             until = p.group; /* of k, to the end of group g */
-        for (int s = work.first; s < work.end; s++) {
-            lb_copy_wait<STAGES - 2>();
-            __syncthreads();
-            begin(s + STAGES - 1);
+        lb_stages<STAGES>(work.first, work.end, begin, end, [&](int s) {
 #pragma unroll(GROUPED ? 1 : 2)
             for (int step = 0; step < BK / 32; step++) {
                 multiply(a_tile(s), w_tile(s), row, column, step, sums);
@@ -113,8 +105,7 @@ struct product {
                     }
                 }
             }
-            end(s + STAGES - 1);
-        }
+        });
         if constexpr (!GROUPED)
             lb_close_group(acc, sum, p, io, tile.m + row, tile.n + column, p.k, work.part == 0);
         lb_copy_wait<0>();

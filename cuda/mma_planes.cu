@@ -153,6 +153,7 @@ template <int BM, int BN, int WM, int WN, int STAGES, lb_plane_kind KIND> struct
         };
 
         clear();
+        /* As lb_stages does it, through which the largest tile spills. */
 #pragma unroll 1
         for (int s = 0; s < STAGES - 1; s++) {
             begin(s);

@@ -316,6 +316,28 @@ LB_DEVICE void lb_put_blocks(uint8_t *tile, const lb_chunks<BN, THREADS> &c, int
     }
 }
 
+/* ---- Stages ---------------------------------------------------------------------------------- */
+
+/* Stages `first` to `end` through a ring of STAGES tiles: begin(s) asks for one, put(s) stores what
+   came through registers, stage(s) multiplies; those of one s follow each other, and begin and put
+   run ahead of it. */
+template <int STAGES, typename Begin, typename Put, typename Stage>
+LB_DEVICE void lb_stages(int first, int end, Begin begin, Put put, Stage stage)
+{
+#pragma unroll 1
+    for (int s = first; s < first + STAGES - 1; s++) {
+        begin(s);
+        put(s);
+    }
+    for (int s = first; s < end; s++) {
+        lb_copy_wait<STAGES - 2>();
+        __syncthreads();
+        begin(s + STAGES - 1);
+        stage(s);
+        put(s + STAGES - 1);
+    }
+}
+
 /* ---- Fragments ------------------------------------------------------------------------------- */
 
 /* Step `step` (32 bytes of k) of 16 rows of A from `row` on. */
