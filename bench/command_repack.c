@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * qbench repack: how fast stored weights become packed ones: in time of one core, or with several
- * threads in time that passes.
+ * threads in time that passes; and by the device, from its own memory, where the bytes must be the
+ * same.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -87,9 +88,107 @@ static lb_status make(const qb_options *o, int i, lb_stored *w)
     return status;
 }
 
+/* ---- On the device --------------------------------------------------------------------------- */
+
+typedef struct device_packing {
+    lb_context *context;
+    lb_packer *packer;
+    lb_weights *weights;
+    lb_ptr memory, codes, scales, zeros;
+    lb_event *event[2];
+} device_packing;
+
+static lb_status upload(lb_context *context, const void *from, uint64_t bytes, lb_ptr *to)
+{
+    if (!bytes)
+        return LB_OK;
+    TRY(lb_memory_alloc(context, (size_t)bytes, to));
+    return lb_memory_write(context, *to, from, (size_t)bytes, NULL);
+}
+
+static lb_status upload_all(const packing *p, const lb_problem *problem, device_packing *d)
+{
+    lb_sizes sizes = LB_SIZES_INIT;
+    TRY(lb_problem_sizes(problem, &sizes));
+    float *scales = malloc((size_t)sizes.b_scale + 1);
+    int32_t *zeros = malloc((size_t)sizes.b_zero + 1);
+    lb_status status = scales && zeros ? LB_OK : LB_OUT_OF_MEMORY;
+    if (status == LB_OK)
+        status = lb_stored_params(p->stored, p->term, scales, zeros);
+    if (status == LB_OK)
+        status = upload(d->context, scales, sizes.b_scale, &d->scales);
+    if (status == LB_OK)
+        status = upload(d->context, zeros, sizes.b_zero, &d->zeros);
+    free(scales);
+    free(zeros);
+    TRY(status);
+    const lb_part *codes = &p->stored->part[LB_PART_CODES];
+    TRY(upload(d->context, codes->data, codes->bytes, &d->codes));
+    TRY(lb_memory_alloc(d->context, p->bytes, &d->memory));
+    TRY(lb_weights_reserve(p->plan, &d->memory, &d->weights));
+    return lb_packer_create(p->plan, p->stored, p->term, &d->packer);
+}
+
+/* The shortest of several times, on the device's clock. */
+static lb_status time_device(const device_packing *d, int repeat, double *best)
+{
+    lb_packer_args args = LB_PACKER_ARGS_INIT;
+    args.weights = d->weights;
+    args.codes = d->codes;
+    args.scales = d->scales;
+    args.zeros = d->zeros;
+    *best = 1e30;
+    for (int i = 0; i < repeat + 2; i++) {
+        double taken;
+        TRY(lb_event_record(d->event[0], NULL));
+        TRY(lb_packer_run(d->packer, &args, NULL));
+        TRY(lb_event_record(d->event[1], NULL));
+        TRY(lb_event_elapsed(d->event[0], d->event[1], &taken));
+        *best = taken < *best ? taken : *best;
+    }
+    return LB_OK;
+}
+
+/* All but the checksum, bytes 8 to 16, which devices leave 0 (docs/formats.md). */
+static lb_status same_bytes(const packing *p, const device_packing *d, bool *same)
+{
+    char *got = malloc(p->bytes);
+    if (!got)
+        return LB_OUT_OF_MEMORY;
+    lb_status status = lb_memory_read(d->context, got, d->memory, p->bytes, NULL);
+    *same = status == LB_OK && memcmp(got, p->blob, 8) == 0 &&
+            memcmp(got + 16, (const char *)p->blob + 16, p->bytes - 16) == 0;
+    free(got);
+    return status;
+}
+
+/* UNSUPPORTED: the device does not pack, or not this format. */
+static lb_status measure_device(const qb_options *o, lb_context *context, const packing *p,
+                                const lb_problem *problem, double *seconds, bool *same)
+{
+    device_packing d = {.context = context};
+    lb_status status = upload_all(p, problem, &d);
+    for (int i = 0; i < 2 && status == LB_OK; i++)
+        status = lb_event_create(context, &d.event[i]);
+    if (status == LB_OK)
+        status = time_device(&d, o->repeat, seconds);
+    if (status == LB_OK)
+        status = same_bytes(p, &d, same);
+    for (int i = 0; i < 2; i++)
+        lb_event_destroy(d.event[i]);
+    lb_packer_destroy(d.packer);
+    lb_weights_destroy(d.weights);
+    const lb_ptr memory[] = {d.memory, d.codes, d.scales, d.zeros};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
+        lb_memory_free(context, memory[i]);
+    return status;
+}
+
+/* ---- Everywhere ------------------------------------------------------------------------------ */
+
 /* What kernels of this type of A eat, unless it is in `seen`, a list of layouts, already. */
 static lb_status measure(const qb_options *o, lb_context *context, const lb_stored *w, int32_t term,
-                         int32_t a_type, char *seen, size_t capacity)
+                         int32_t a_type, char *seen, size_t capacity, int *different)
 {
     lb_problem p = LB_PROBLEM_INIT;
     lb_plan *plan = NULL;
@@ -120,11 +219,21 @@ static lb_status measure(const qb_options *o, lb_context *context, const lb_stor
     for (int i = 0; i < LB_PART_COUNT; i++)
         stored += w->part[i].bytes;
     status = status == LB_OK ? work.status : status;
-    if (status == LB_OK)
+    double weights = (double)w->n * (double)w->k, on_device = 0;
+    bool same = true;
+    if (status == LB_OK) {
         printf("%-8s %2d bits, term %d  %-10s %9s %8.2f GB/s of stored bytes %8.2f G weights/s\n",
                w->format, lb_type_bits(p.b.type), term + 1, info.layout,
                qb_seconds(seconds, text, sizeof text), (double)stored / seconds / 1e9,
-               (double)w->n * (double)w->k / seconds / 1e9);
+               weights / seconds / 1e9);
+        status = measure_device(o, context, &work, &p, &on_device, &same);
+        if (status == LB_OK)
+            printf("%33s %9s %8.2f GB/s of stored bytes %8.2f G weights/s%s\n", "on the device",
+                   qb_seconds(on_device, text, sizeof text), (double)stored / on_device / 1e9,
+                   weights / on_device / 1e9, same ? "" : "  BUT OTHER BYTES");
+        *different += !same;
+        status = status == LB_UNSUPPORTED ? LB_OK : status;
+    }
     free(work.blob);
     lb_plan_destroy(plan);
     return status;
@@ -132,7 +241,7 @@ static lb_status measure(const qb_options *o, lb_context *context, const lb_stor
 
 int qb_command_repack(qb_options *o)
 {
-    int code;
+    int code, different = 0;
     lb_status status = LB_OK;
     lb_context *context = qb_open_threads(o->device, o->threads, &code);
     for (int i = 0; context && i < FORMATS && status == LB_OK; i++) {
@@ -145,7 +254,7 @@ int qb_command_repack(qb_options *o)
             static const int32_t types[] = {LB_TYPE_F32, LB_TYPE_F16, LB_TYPE_S8};
             char seen[128] = "";
             for (int a = 0; a < 3 && status == LB_OK; a++)
-                status = measure(o, context, &w, t, types[a], seen, sizeof seen);
+                status = measure(o, context, &w, t, types[a], seen, sizeof seen, &different);
         }
         for (int p = 0; p < LB_PART_COUNT; p++)
             free(w.part[p].data);
@@ -153,5 +262,8 @@ int qb_command_repack(qb_options *o)
     lb_context_destroy(context);
     if (status != LB_OK)
         fprintf(stderr, "qbench: %s\n", lb_last_error());
-    return context ? qb_exit_of(status) : code;
+    if (different)
+        fprintf(stderr, "qbench: %d times the device packed other bytes than the host\n",
+                different);
+    return !context ? code : different ? QB_EXIT_WRONG : qb_exit_of(status);
 }

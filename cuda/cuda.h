@@ -172,4 +172,11 @@ void lb_cuda_quantizer_close(lb_quantizer *quantizer);
 lb_status lb_cuda_quantizer_run(const lb_quantizer *quantizer, const lb_quantizer_args *args,
                                 const lb_quantizer_call *call, lb_stream stream);
 
+/* ---- Packers (packer.c) ---------------------------------------------------------------------- */
+
+lb_status lb_cuda_packer_open(lb_packer *packer);
+void lb_cuda_packer_close(lb_packer *packer);
+lb_status lb_cuda_packer_run(const lb_packer *packer, const lb_packer_args *args,
+                             const struct lb_pack_kargs *kargs, lb_stream stream);
+
 #endif

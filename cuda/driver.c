@@ -317,4 +317,7 @@ const lb_backend lb_cuda_backend = {
     .quantizer_open = lb_cuda_quantizer_open,
     .quantizer_close = lb_cuda_quantizer_close,
     .quantizer_run = lb_cuda_quantizer_run,
+    .packer_open = lb_cuda_packer_open,
+    .packer_close = lb_cuda_packer_close,
+    .packer_run = lb_cuda_packer_run,
 };

@@ -20,6 +20,8 @@ struct lb_device {
  * *missing (may be NULL) is the first that is not so. */
 bool lb_device_has(const lb_device *device, const char *words, const char **missing);
 
+struct lb_pack_kargs; /* pack.h */
+
 /* One call of a quantiser: sizes, and the bytes of each array. */
 typedef struct lb_quantizer_call {
     int64_t rows, x_ld;
@@ -82,6 +84,13 @@ typedef struct lb_backend {
     void (*quantizer_close)(lb_quantizer *quantizer);
     lb_status (*quantizer_run)(const lb_quantizer *quantizer, const lb_quantizer_args *args,
                                const lb_quantizer_call *call, lb_stream stream);
+
+    /* Packing on the device (packer.h), likewise. `kargs` is the packer's block with this call's
+       offsets filled in. */
+    lb_status (*packer_open)(lb_packer *packer);
+    void (*packer_close)(lb_packer *packer);
+    lb_status (*packer_run)(const lb_packer *packer, const lb_packer_args *args,
+                            const struct lb_pack_kargs *kargs, lb_stream stream);
 } lb_backend;
 
 struct lb_context {

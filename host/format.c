@@ -40,9 +40,10 @@ static const float binary[2] = {-1, 1};
 
 /* ---- The formats ----------------------------------------------------------------------------- */
 
-#define BY_BIT(f) f##_bit, NULL, NULL
-#define BY_PAIR(f) NULL, f##_get, f##_put
-#define NONE NULL, NULL, NULL
+#define BY_BIT(f) f##_bit, NULL, NULL, NULL
+#define BY_PAIR(f) NULL, f##_get, f##_put, NULL
+#define BY_SPLIT(f) NULL, f##_get, f##_put, f##_at
+#define NONE NULL, NULL, NULL, NULL
 #define LB_FORMAT(name, origin, bits, bits_set, levels, group, block, block_bytes, n_mult, k_mult, \
                   zero, flip, bias, flags, table, codes, scheme, text)                             \
     {#name,  origin, bits, bits_set, levels, group, block, block_bytes,         n_mult,            \
@@ -124,6 +125,18 @@ static const char *const part_names[LB_PART_COUNT] = {"codes",   "scales",      
                                                       "offsets", "super scales", "super offsets",
                                                       "order",   "table",        "scale table"};
 
+lb_status lb_matrix_check_order(const lb_matrix *m)
+{
+    for (int64_t k = 0; m->form.order && k < m->form.k; k++) {
+        int64_t group = lb_form_group(&m->form, k);
+        if (group < 0 || group >= m->form.groups)
+            return lb_fail(LB_BAD_DATA,
+                           "%s: order[%" PRId64 "] is group %" PRId64 "; there are %" PRId64,
+                           m->format->name, k, group, m->form.groups);
+    }
+    return LB_OK;
+}
+
 static lb_status check_parts(const lb_matrix *m)
 {
     for (int i = 0; i < LB_PART_COUNT; i++) {
@@ -135,14 +148,7 @@ static lb_status check_parts(const lb_matrix *m)
                            m->format->name, part_names[i], m->stored.n, m->stored.k, m->bytes[i],
                            part->bytes, part->data ? "" : " (the pointer is NULL)");
     }
-    for (int64_t k = 0; m->form.order && k < m->form.k; k++) {
-        int64_t group = lb_form_group(&m->form, k);
-        if (group < 0 || group >= m->form.groups)
-            return lb_fail(LB_BAD_DATA,
-                           "%s: order[%" PRId64 "] is group %" PRId64 "; there are %" PRId64,
-                           m->format->name, k, group, m->form.groups);
-    }
-    return LB_OK;
+    return lb_matrix_check_order(m);
 }
 
 lb_status lb_matrix_open(const lb_stored *stored, bool sizes_only, lb_matrix *m)

@@ -71,6 +71,13 @@ typedef uint64_t lb_code_bit(const lb_shape *s, uint64_t n, uint64_t k);
 typedef unsigned lb_code_get(const lb_shape *s, const uint8_t *codes, uint64_t n, uint64_t k);
 typedef void lb_code_put(const lb_shape *s, uint8_t *codes, uint64_t n, uint64_t k, unsigned code);
 
+/* A code of low bits in one place and high bits in another. */
+typedef struct lb_split {
+    uint64_t low, high;
+    int low_bits, high_bits;
+} lb_split;
+typedef lb_split lb_code_split(const lb_shape *s, uint64_t n, uint64_t k);
+
 /* How scales, zero points and the like are stored; shared by the formats of one family. */
 typedef struct lb_scheme {
     const char *text; /* for the documentation */
@@ -97,6 +104,7 @@ typedef struct lb_format {
     lb_code_bit *bit;   /* or: */
     lb_code_get *get;
     lb_code_put *put;
+    lb_code_split *split; /* of those whose code lies in two places */
     const lb_scheme *scheme;
     const char *text; /* what is special, for the documentation */
 } lb_format;
@@ -129,6 +137,8 @@ typedef struct lb_matrix {
 /* Checks numbers and parts; `sizes_only` leaves the parts' pointers and sizes out. Errors name the
    field. */
 lb_status lb_matrix_open(const lb_stored *stored, bool sizes_only, lb_matrix *m);
+/* BAD_DATA where form.order names a group that there is not. */
+lb_status lb_matrix_check_order(const lb_matrix *m);
 
 /* Room for `most` canonical rows. */
 lb_status lb_rows_make(const lb_form *f, int64_t most, lb_rows *rows);

@@ -155,12 +155,6 @@ BIT(q2_0)
     return 8 * (18 * BLOCK(64) + 2) + 2 * (k % 64);
 }
 
-/* A code of low bits in one place and high bits in another. */
-typedef struct lb_split {
-    uint64_t low, high;
-    int low_bits, high_bits;
-} lb_split;
-
 static unsigned split_get(const uint8_t *codes, lb_split at)
 {
     return lb_field_get(codes, at.low, at.low_bits) | lb_field_get(codes, at.high, at.high_bits)

@@ -82,10 +82,36 @@ int32_t lb_extent_get(const lb_extent *e, const void *codes, int64_t n, int64_t 
     return lb_value_from_code(e->type, code);
 }
 
+void lb_extent_rows(const lb_extent *e, uint64_t *rows)
+{
+    for (int64_t n = 0; n < e->n; n++)
+        rows[n] = bit_at(e, n, 0);
+}
+
 void lb_extent_columns(const lb_extent *e, uint64_t *columns)
 {
     for (int64_t k = 0; k < e->k; k++)
         columns[k] = bit_at(e, 0, k) - bit_at(e, 0, 0);
+}
+
+static unsigned field_of(bool bit_field, int32_t offset, int bits, int32_t value)
+{
+    unsigned field = bit_field ? lb_code_from_value(LB_TYPE_B1, value) : (unsigned)(value + offset);
+    return field & ((1u << bits) - 1u);
+}
+
+unsigned lb_extent_field(const lb_extent *e, int32_t value)
+{
+    return field_of(is_bit_field(e), offset_of(e), e->bits, value);
+}
+
+/* Padding means the value 0, of bits the code 0. Fields tile whole bytes. */
+unsigned lb_extent_padding(const lb_extent *e)
+{
+    unsigned field = is_bit_field(e) ? 0 : (unsigned)offset_of(e), byte = 0;
+    for (int shift = 0; shift < 8; shift += e->bits)
+        byte |= field << shift;
+    return byte;
 }
 
 void lb_extent_put_row(const lb_extent *e, const uint64_t *columns, void *codes, int64_t n,
@@ -102,22 +128,12 @@ void lb_extent_put_row(const lb_extent *e, const uint64_t *columns, void *codes,
         return;
     }
     bool bit_field = is_bit_field(e);
-    unsigned mask = (1u << e->bits) - 1u;
-    for (int64_t k = 0; k < e->k; k++) {
-        unsigned field =
-            bit_field ? lb_code_from_value(LB_TYPE_B1, values[k]) : (unsigned)(values[k] + offset);
-        lb_field_put(codes, row + columns[k], e->bits, field & mask);
-    }
+    for (int64_t k = 0; k < e->k; k++)
+        lb_field_put(codes, row + columns[k], e->bits,
+                     field_of(bit_field, offset, e->bits, values[k]));
 }
 
 void lb_extent_clear(const lb_extent *e, void *codes)
 {
-    memset(codes, 0, (size_t)e->bytes);
-    if (is_bit_field(e) || !offset_of(e))
-        return;
-    /* Padding means the value 0. Fields tile whole bytes, so one byte pattern serves. */
-    unsigned field = (unsigned)offset_of(e), byte = 0;
-    for (int shift = 0; shift < 8; shift += e->bits)
-        byte |= field << shift;
-    memset(codes, (int)byte, (size_t)e->bytes);
+    memset(codes, (int)lb_extent_padding(e), (size_t)e->bytes);
 }

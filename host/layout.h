@@ -42,8 +42,13 @@ lb_status lb_extent_make(const lb_layout *layout, int32_t type, int64_t n, int64
                          lb_extent *extent);
 /* Value stored at (n, k), n < n_pad and k < k_pad: the inverse of packing. */
 int32_t lb_extent_get(const lb_extent *extent, const void *codes, int64_t n, int64_t k);
-/* bit(0, k) for k < extent->k: the part of the offsets that all rows share. */
+/* bit(n, 0) for n < extent->n, and bit(0, k) for k < extent->k: the part of the offsets that all
+   rows share. */
+void lb_extent_rows(const lb_extent *extent, uint64_t *rows);
 void lb_extent_columns(const lb_extent *extent, uint64_t *columns);
+/* The field in which a value is stored, and a byte of fields of padding. */
+unsigned lb_extent_field(const lb_extent *extent, int32_t value);
+unsigned lb_extent_padding(const lb_extent *extent);
 /* Packs row `n` (k values, each in the type's range) at the columns' offsets. */
 void lb_extent_put_row(const lb_extent *extent, const uint64_t *columns, void *codes, int64_t n,
                        const int32_t *values);

@@ -245,34 +245,55 @@ static lb_status check_alignment(const lb_context *context, const char *name, lb
     return LB_OK;
 }
 
-lb_status lb_weights_load(const lb_plan *plan, const void *blob, size_t bytes, const lb_ptr *memory,
-                          lb_weights **weights)
+/* Weights in *memory, or where that is NULL in memory of their own, still without content. `name`:
+   of the pointer, for what is said of it. */
+static lb_status make_weights(const lb_plan *plan, const char *name, const lb_ptr *memory,
+                              lb_weights **weights)
 {
-    if (!plan || !weights)
-        return lb_fail(LB_INVALID_ARGUMENT, "lb_weights_load: %s is NULL",
-                       plan ? "weights" : "plan");
-    LB_TRY(lb_blob_check(plan->blob, blob, bytes));
     if (memory && !memory->base)
-        return lb_fail(LB_INVALID_ARGUMENT, "lb_weights_load: memory->base is NULL");
+        return lb_fail(LB_INVALID_ARGUMENT, "%s->base is NULL", name);
     if (memory)
-        LB_TRY(check_alignment(plan->context, "lb_weights_load: memory", *memory, LB_MEMORY_ALIGN));
-
-    const lb_backend *backend = plan->context->backend;
+        LB_TRY(check_alignment(plan->context, name, *memory, LB_MEMORY_ALIGN));
     lb_weights *made = calloc(1, sizeof *made);
     if (!made)
-        return lb_fail(LB_OUT_OF_MEMORY, "lb_weights_load: no memory for the handle");
+        return lb_fail(LB_OUT_OF_MEMORY, "no memory for a weights handle");
     made->context = plan->context;
     made->layout = lb_layout_find(plan->row->layout);
     made->header = *plan->blob;
+    made->owned = !memory;
     lb_status status = LB_OK;
     if (memory)
         made->memory = *memory;
     else
-        status = backend->alloc(plan->context, bytes, &made->memory);
-    if (status == LB_OK) {
-        made->owned = !memory;
-        status = backend->write(plan->context, made->memory, blob, bytes, NULL);
+        status =
+            plan->context->backend->alloc(plan->context, (size_t)plan->blob->bytes, &made->memory);
+    if (status != LB_OK) {
+        free(made);
+        return status;
     }
+    *weights = made;
+    return LB_OK;
+}
+
+lb_status lb_weights_reserve(const lb_plan *plan, const lb_ptr *memory, lb_weights **weights)
+{
+    if (!plan || !weights)
+        return lb_fail(LB_INVALID_ARGUMENT, "lb_weights_reserve: %s is NULL",
+                       plan ? "weights" : "plan");
+    return make_weights(plan, "lb_weights_reserve: memory", memory, weights);
+}
+
+lb_status lb_weights_load(const lb_plan *plan, const void *blob, size_t bytes, const lb_ptr *memory,
+                          lb_weights **weights)
+{
+    lb_weights *made;
+    if (!plan || !weights)
+        return lb_fail(LB_INVALID_ARGUMENT, "lb_weights_load: %s is NULL",
+                       plan ? "weights" : "plan");
+    LB_TRY(lb_blob_check(plan->blob, blob, bytes));
+    LB_TRY(make_weights(plan, "lb_weights_load: memory", memory, &made));
+    lb_status status =
+        plan->context->backend->write(plan->context, made->memory, blob, bytes, NULL);
     if (status != LB_OK) {
         lb_weights_destroy(made);
         return status;

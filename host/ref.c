@@ -12,6 +12,7 @@
 
 #include "backend.h"
 #include "oracle.h"
+#include "packer.h"
 #include "problem.h"
 #include "quantizer.h"
 #include "status.h"
@@ -298,4 +299,7 @@ const lb_backend lb_ref_backend = {
     .quantizer_open = lb_host_quantizer_open,
     .quantizer_close = lb_host_quantizer_close,
     .quantizer_run = lb_host_quantizer_run,
+    .packer_open = lb_host_packer_open,
+    .packer_close = lb_host_packer_close,
+    .packer_run = lb_host_packer_run,
 };

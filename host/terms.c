@@ -6,6 +6,7 @@
 
 #include "panels.h"
 #include "status.h"
+#include "terms.h"
 #include "weights.h"
 
 static int32_t smallest_type(int low, int high)
@@ -70,18 +71,18 @@ static lb_status halves_of(const lb_matrix *m, int32_t *halves)
                    m->format->name, f->group);
 }
 
-static lb_status describe(const lb_stored *stored, int32_t index, lb_matrix *m, lb_term *t,
-                          int32_t *count)
+lb_status lb_term_open(const lb_stored *stored, bool sizes_only, int32_t index, lb_matrix *m,
+                       lb_term *t, int32_t *count)
 {
     int32_t type, halves;
-    LB_TRY(lb_matrix_open(stored, false, m));
+    LB_TRY(lb_matrix_open(stored, sizes_only, m));
     LB_TRY(code_type(m, &type));
     LB_TRY(halves_of(m, &halves));
     *count = halves * (m->form.offset_type ? 2 : 1);
     if (index < 0 || index >= *count)
         return lb_fail(LB_INVALID_ARGUMENT, "term %d; this matrix has %d", index, *count);
     *t = (lb_term){type, halves, index % halves, index >= halves};
-    if (t->offset)
+    if (t->offset || type == LB_TYPE_B1) /* of halves, which need a 0 */
         t->type = halves == 1 ? LB_TYPE_B1 : LB_TYPE_T2;
     return LB_OK;
 }
@@ -92,7 +93,20 @@ lb_status lb_stored_terms(const lb_stored *stored, int32_t *count)
     lb_term t;
     if (!count)
         return lb_fail(LB_INVALID_ARGUMENT, "lb_stored_terms: count is NULL");
-    return describe(stored, 0, &m, &t, count);
+    return lb_term_open(stored, false, 0, &m, &t, count);
+}
+
+lb_operand lb_term_operand(const lb_matrix *m, const lb_term *t)
+{
+    const lb_form *f = &m->form;
+    lb_operand b = {.type = t->type, .scale_type = LB_TYPE_F32};
+    b.scale = f->per_tensor && !t->offset ? LB_PER_TENSOR
+              : one_scale_per_row(f)      ? LB_PER_CHANNEL
+                                          : LB_PER_GROUP;
+    if (b.scale == LB_PER_GROUP)
+        b.group = (int32_t)(t->halves == 2 ? 32 : f->group);
+    b.zero = f->has_zeros && !t->offset ? b.scale : LB_PER_NONE;
+    return b;
 }
 
 lb_status lb_stored_problem(const lb_stored *stored, int32_t index, lb_problem *problem)
@@ -101,24 +115,16 @@ lb_status lb_stored_problem(const lb_stored *stored, int32_t index, lb_problem *
     lb_term t;
     int32_t count;
     LB_CHECK_STRUCT(problem, lb_problem);
-    LB_TRY(describe(stored, index, &m, &t, &count));
-    const lb_form *f = &m.form;
-    lb_operand b = {.type = t.type, .scale_type = LB_TYPE_F32};
-    b.scale = f->per_tensor && !t.offset ? LB_PER_TENSOR
-              : one_scale_per_row(f)     ? LB_PER_CHANNEL
-                                         : LB_PER_GROUP;
-    if (b.scale == LB_PER_GROUP)
-        b.group = (int32_t)(t.halves == 2 ? 32 : f->group);
-    b.zero = f->has_zeros && !t.offset ? b.scale : LB_PER_NONE;
-    problem->n = f->n;
-    problem->k = f->k;
-    problem->b = b;
+    LB_TRY(lb_term_open(stored, false, index, &m, &t, &count));
+    problem->n = m.form.n;
+    problem->k = m.form.k;
+    problem->b = lb_term_operand(&m, &t);
     return LB_OK;
 }
 
 /* ---- Order ----------------------------------------------------------------------------------- */
 
-static lb_status make_order(const lb_matrix *m, int32_t *perm)
+lb_status lb_matrix_order(const lb_matrix *m, int32_t *perm)
 {
     const lb_form *f = &m->form;
     int64_t *next = calloc((size_t)f->groups + 1, sizeof *next);
@@ -145,10 +151,15 @@ lb_status lb_stored_order(const lb_stored *stored, int32_t *perm)
     if (!perm)
         return lb_fail(LB_INVALID_ARGUMENT, "lb_stored_order: perm is NULL");
     LB_TRY(lb_matrix_open(stored, false, &m));
-    return make_order(&m, perm);
+    return lb_matrix_order(&m, perm);
 }
 
 /* ---- Weights --------------------------------------------------------------------------------- */
+
+static int64_t groups_of(const lb_form *f, const lb_term *t)
+{
+    return one_scale_per_row(f) ? 1 : (f->groups + t->halves - 1) / t->halves;
+}
 
 typedef struct canonical {
     uint8_t *codes;
@@ -158,17 +169,31 @@ typedef struct canonical {
     uint64_t row_bytes;
 } canonical;
 
-static int value_of(const lb_form *f, const lb_params *p, const lb_term *t, unsigned code,
-                    int64_t j)
+bool lb_term_has_group(const lb_term *t, int64_t j)
 {
-    bool here = t->halves == 1 || j % 2 == t->half;
+    return t->halves == 1 || j % 2 == t->half;
+}
+
+int lb_term_value(const lb_form *f, const lb_term *t, unsigned code)
+{
     if (t->offset)
-        return here;
-    if (!here)
-        return f->has_zeros ? p->zero[j] : 0;
+        return 1;
     if (f->levels_table)
         return (int)f->table[code];
     return f->has_zeros ? (int)code : (int)code - f->zero;
+}
+
+static void convert_params(const lb_form *f, const lb_term *t, const lb_params *p, int64_t n,
+                           canonical *c)
+{
+    for (int64_t g = 0; g < c->groups; g++) {
+        int64_t j = g * t->halves + t->half;
+        bool there = j < f->groups;
+        float scale = !there ? 0 : f->divisor == 1 ? p->scale[j] : p->scale[j] / (float)f->divisor;
+        c->scales[n * c->groups + g] = t->offset ? there ? -p->offset[j] : 0 : scale;
+        if (c->zeros)
+            c->zeros[n * c->groups + g] = f->has_zeros && there && !t->offset ? p->zero[j] : 0;
+    }
 }
 
 static void convert_row(const lb_form *f, const lb_term *t, const lb_rows *rows, int64_t n,
@@ -178,18 +203,13 @@ static void convert_row(const lb_form *f, const lb_term *t, const lb_rows *rows,
     int bits = lb_type_bits(t->type);
     uint8_t *row = c->codes + (uint64_t)n * c->row_bytes;
     for (int64_t at = 0; at < f->k; at++) {
-        int64_t k = c->perm[at];
-        int value = value_of(f, p, t, rows->codes[k], lb_form_group(f, k));
+        int64_t k = c->perm[at], j = lb_form_group(f, k);
+        int other = f->has_zeros && !t->offset ? p->zero[j] : 0;
+        int value = lb_term_has_group(t, j) ? lb_term_value(f, t, rows->codes[k]) : other;
         lb_field_put(row, (uint64_t)at * (unsigned)bits, bits,
                      lb_code_from_value(t->type, value) & ((1u << bits) - 1u));
     }
-    for (int64_t g = 0; g < c->groups; g++) {
-        int64_t j = g * t->halves + t->half;
-        bool there = j < f->groups;
-        float scale = !there ? 0 : f->divisor == 1 ? p->scale[j] : p->scale[j] / (float)f->divisor;
-        c->scales[n * c->groups + g] = t->offset ? there ? -p->offset[j] : 0 : scale;
-        c->zeros[n * c->groups + g] = f->has_zeros && there && !t->offset ? p->zero[j] : 0;
-    }
+    convert_params(f, t, p, n, c);
 }
 
 /* Columns of the other half must not count: their code is the zero point of this half. */
@@ -208,7 +228,7 @@ static void mask_zeros(const lb_form *f, const lb_term *t, int64_t n, canonical 
 static lb_status fill(const lb_matrix *m, const lb_term *t, canonical *c)
 {
     lb_rows rows;
-    LB_TRY(make_order(m, c->perm));
+    LB_TRY(lb_matrix_order(m, c->perm));
     LB_TRY(lb_rows_make(&m->form, 1, &rows));
     lb_status status = LB_OK;
     for (int64_t n = 0; n < m->form.n && status == LB_OK; n++) {
@@ -217,6 +237,31 @@ static lb_status fill(const lb_matrix *m, const lb_term *t, canonical *c)
             break;
         convert_row(&m->form, t, &rows, n, c);
         mask_zeros(&m->form, t, n, c);
+    }
+    lb_rows_free(&rows);
+    return status;
+}
+
+lb_status lb_stored_params(const lb_stored *stored, int32_t index, float *scales, int32_t *zeros)
+{
+    lb_matrix m;
+    lb_term t;
+    int32_t count;
+    LB_TRY(lb_term_open(stored, false, index, &m, &t, &count));
+    lb_operand b = lb_term_operand(&m, &t);
+    if (!scales || (!zeros && b.zero))
+        return lb_fail(LB_INVALID_ARGUMENT, "lb_stored_params: %s is NULL",
+                       scales ? "zeros" : "scales");
+    lb_rows rows;
+    LB_TRY(lb_rows_make(&m.form, 1, &rows));
+    canonical c = {
+        .scales = scales, .zeros = b.zero ? zeros : NULL, .groups = groups_of(&m.form, &t)};
+    lb_status status = LB_OK;
+    int64_t own = b.scale == LB_PER_TENSOR && m.form.n > 1 ? 1 : m.form.n;
+    for (int64_t n = 0; n < own && status == LB_OK; n++) {
+        status = lb_matrix_load_params(&m, n, &rows.all);
+        if (status == LB_OK)
+            convert_params(&m.form, &t, &rows.all, n, &c);
     }
     lb_rows_free(&rows);
     return status;
@@ -237,20 +282,20 @@ lb_status lb_weights_pack_stored(const lb_plan *plan, const lb_stored *stored, i
     lb_matrix m;
     lb_term t;
     int32_t count;
-    LB_TRY(describe(stored, index, &m, &t, &count));
+    LB_TRY(lb_term_open(stored, false, index, &m, &t, &count));
     if (!plan || !blob || bytes < plan->blob->bytes || (uintptr_t)blob % 8)
         return lb_fail(LB_INVALID_ARGUMENT, "lb_weights_pack_stored: %s",
                        plan && blob ? "the blob is too small, or not aligned to 8 bytes"
                                     : "plan or blob is NULL");
     const lb_form *f = &m.form;
     int32_t threads = plan->context ? plan->context->host_threads : 1;
-    canonical c = {.groups = one_scale_per_row(f) ? 1 : (f->groups + t.halves - 1) / t.halves};
+    canonical c = {.groups = groups_of(f, &t)};
     c.row_bytes = ((uint64_t)f->k * (unsigned)lb_type_bits(t.type) + 7) / 8;
     size_t values = (size_t)(f->n * c.groups) + 1;
     c.perm = malloc((size_t)(f->k + 1) * sizeof *c.perm);
     if (c.perm) {
         bool done = false;
-        lb_status status = make_order(&m, c.perm);
+        lb_status status = lb_matrix_order(&m, c.perm);
         if (status == LB_OK && is_in_order(c.perm, f->k))
             status = lb_panels_blob(lb_panel_code_best(), threads, plan->blob, &m, &t, blob, &done);
         if (status != LB_OK || done) {

@@ -251,4 +251,7 @@ const lb_backend lb_opencl_backend = {
     .quantizer_open = lb_opencl_quantizer_open,
     .quantizer_close = lb_opencl_quantizer_close,
     .quantizer_run = lb_opencl_quantizer_run,
+    .packer_open = lb_opencl_packer_open,
+    .packer_close = lb_opencl_packer_close,
+    .packer_run = lb_opencl_packer_run,
 };

@@ -6,42 +6,15 @@
  */
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
-#include <dlfcn.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "case.h"
 #include "cuda.h"
-#include "embedded.h"
-#include "fake/fake.h"
+#include "fake/install.h"
 #include "lines.h"
 #include "measure.h"
 #include "problem.h"
 #include "quantizers.h"
-
-/* In place of the fat binaries, so that these tests need no nvcc: FAKE_IMAGES has one per kernel
-   file. */
-const lb_embedded lb_cuda_images[] = {
-    FAKE_IMAGES{"broken.fatbin", (const unsigned char *)"broken", 6},
-};
-const size_t lb_cuda_image_count = sizeof lb_cuda_images / sizeof *lb_cuda_images;
-
-static void *fake_library;
-
-/* Puts the fake driver, with these settings, where dlopen("libcuda.so.1") finds it: a library that
-   is loaded already is found by its SONAME. */
-static fake_cuda *install(const char *settings)
-{
-    fake_cuda_state_fn *state;
-    setenv("LB_FAKE_CUDA", settings, 1);
-    setenv("LOWBIT_CUBLASLT", FAKE_CUBLASLT, 0);
-    fake_library = dlopen(FAKE_CUDA, RTLD_NOW | RTLD_LOCAL);
-    cr_assert(fake_library, "%s", dlerror());
-    void *symbol = dlsym(fake_library, "fake_cuda_state");
-    memcpy(&state, &symbol, sizeof symbol);
-    return state();
-}
 
 static void *other_context(int device)
 {

@@ -1,32 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The same modes through the CUDA kernels, run by the fake driver; every fifth turn of the
  * multipliers. */
-#include <dlfcn.h>
-
-#include "embedded.h"
-#include "fake/fake.h"
+#include "fake/install.h"
 #include "requantise_modes.h"
-
-const lb_embedded lb_cuda_images[] = {FAKE_IMAGES{"", NULL, 0}};
-const size_t lb_cuda_image_count = sizeof lb_cuda_images / sizeof *lb_cuda_images;
 
 #ifdef __SANITIZE_ADDRESS__ /* which makes the emulator slow */
 #define STEP 32
 #else
 #define STEP 5
 #endif
-
-/* As in test_cuda.c: the library finds a driver that is loaded already. */
-static fake_cuda *install(const char *settings)
-{
-    fake_cuda_state_fn *state;
-    setenv("LB_FAKE_CUDA", settings, 1);
-    void *library = dlopen(FAKE_CUDA, RTLD_NOW | RTLD_LOCAL);
-    cr_assert(library, "%s", dlerror());
-    void *symbol = dlsym(library, "fake_cuda_state");
-    memcpy(&state, &symbol, sizeof symbol);
-    return state();
-}
 
 static void compare_emulated(const char *settings)
 {

@@ -393,10 +393,27 @@ static lb_status stored_weights(lb_context *context, const lb_stored *stored)
         if (status == LB_OK)
             status = lb_weights_create_stored(plan, stored, t, &weights);
         lb_weights_destroy(weights);
+        weights = NULL;
+        if (status == LB_OK)
+            status = lb_weights_upload_stored(plan, stored, t, &weights);
+        lb_weights_destroy(weights);
         lb_plan_destroy(plan);
         TRY(status);
     }
     return LB_OK;
+}
+
+/* Packs on the host and on the device. */
+static lb_status stored_work(const void *device, int cached)
+{
+    lb_context *context = NULL;
+    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
+    desc.device = device;
+    desc.cache_dir = cached ? cache : "";
+    TRY(lb_context_create(&desc, &context));
+    lb_status status = stored_weights(context, &gptq);
+    lb_context_destroy(context);
+    return status;
 }
 
 static lb_status files(const char *path, const char *matrix)
@@ -567,6 +584,23 @@ Test(faults, of_a_library_over_the_cuda_driver)
     device_faults(CUDA, "cuda");
     device_faults(HEAP_ONCE, "cuda");
     device_faults(HEAP_FROM_THEN_ON, "cuda");
+}
+
+Test(faults, of_packing_on_devices)
+{
+    static const struct {
+        source source;
+        const char *device;
+    } cases[] = {{HEAP_ONCE, "opencl"}, {HEAP_FROM_THEN_ON, "opencl"}, {OPENCL, "opencl"},
+                 {HEAP_ONCE, "cuda"},   {HEAP_FROM_THEN_ON, "cuda"},   {CUDA, "cuda"}};
+    make_stored("gptq", &gptq);
+    for (size_t i = 0; i < (WITH_CUDA ? 6 : 3); i++) {
+        long points = every_failure(cases[i].source, stored_work, cases[i].device, 0);
+        cr_expect_gt(points, 15);
+        fprintf(stderr, "faults: packing on %-7s %-20s %5ld points\n", cases[i].device,
+                source_names[cases[i].source], points);
+    }
+    stored_free(&gptq);
 }
 
 Test(faults, of_memory_in_formats_files_and_verification)

@@ -109,3 +109,34 @@ Test(terms, products_of_stored_matrices, .timeout = 60)
     lb_context_destroy(context);
     cr_assert(done > 80);
 }
+
+/* Terms of groups of 16 have zeros, which bits have not: they are ternary. */
+Test(terms, bits_in_groups_of_sixteen)
+{
+    static float table[] = {-1, 1};
+    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
+    lb_problem p = LB_PROBLEM_INIT;
+    lb_stored w = LB_STORED_INIT;
+    lb_context *context;
+    uint64_t state = 7;
+    int32_t count;
+    desc.device = "ref";
+    check_ok(lb_context_create(&desc, &context));
+    w.format = "canon";
+    w.n = 9;
+    w.k = 80;
+    w.bits = 1;
+    w.group = 16;
+    w.part[LB_PART_TABLE].bytes = 1;
+    check_ok(lb_stored_sizes(&w));
+    stored_alloc(&w);
+    memcpy(w.part[LB_PART_TABLE].data, table, sizeof table);
+    check_ok(stored_fill(&w, &state));
+    check_ok(lb_stored_terms(&w, &count));
+    cr_expect_eq(count, 2);
+    check_ok(lb_stored_problem(&w, 1, &p));
+    cr_expect_eq(p.b.type, LB_TYPE_T2);
+    cr_expect(product_is_right(context, &w, &state));
+    stored_free(&w);
+    lb_context_destroy(context);
+}

@@ -46,10 +46,12 @@ step devices 60 bin/qbench devices --ceilings
 step smoke 90 bin/qbench check --device "$device" --kernel all --suite smoke
 step conformance 240 tests/test_conformance
 step quantizer 90 tests/test_quantizer
+step packer 90 tests/test_packer
 step requantise 120 tests/test_requantise_modes
 sanitize memcheck
 sanitize racecheck
 step speed 240 bin/qbench run --device "$device" --suite perf_gpu --min-time 0.2 --json "$out/speed.json"
+step repack 60 bin/qbench repack --device "$device"
 step width 60 bin/qbench --device "$device" --bits 4 --m 4096 --json "$out/width.json"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -890,6 +890,59 @@ LB_API lb_status lb_weights_create_stored(const lb_plan *plan, const lb_stored *
 /* lb_weights_pack likewise. */
 LB_API lb_status lb_weights_pack_stored(const lb_plan *plan, const lb_stored *stored, int32_t term,
                                         void *blob, size_t bytes);
+/*
+ * Scales and zero points of a term in f32 and s32, as lb_weights_source has them for the problem
+ * that lb_stored_problem gave: [1 | N | N][groups]. zeros is not touched where b.zero is NONE.
+ * BAD_DATA names row and group.
+ */
+LB_API lb_status lb_stored_params(const lb_stored *stored, int32_t term, float *scales,
+                                  int32_t *zeros);
+
+/* ---- Packing on the device ------------------------------------------------------------------- */
+
+/*
+ * Packs weights whose codes are in device memory already: a framework's tensors, or a file's bytes
+ * as they lie. What comes out is what lb_weights_pack makes, to the bit, but for the checksum,
+ * which is 0 (lb_weights_pack makes blobs for files).
+ */
+typedef struct lb_packer lb_packer;
+typedef struct lb_packer_args {
+    uint32_t struct_size;
+    uint32_t flags;            /* 0 */
+    const lb_weights *weights; /* written: of lb_weights_reserve, for the packer's plan */
+    lb_ptr codes;              /* as lb_weights_source; of a stored matrix its LB_PART_CODES */
+    lb_ptr scales; /* as lb_weights_source; of a stored matrix f32, as lb_stored_params */
+    lb_ptr zeros;  /* likewise */
+    lb_ptr tables; /* as lb_weights_source */
+    /* uint32 [1], or base NULL: 0, or 1 + the last row of B where something is not allowed (a code
+       that the type does not have, a zero point beyond its range, an infinite entry of a table):
+       such weights must not be used. */
+    lb_ptr fault;
+} lb_packer_args;
+#define LB_PACKER_ARGS_INIT LB_STRUCT_INIT(lb_packer_args)
+
+/*
+ * For weights of a plan. stored NULL: canonical codes, as problem.b says. Else how they are stored,
+ * for `term` of the matrix; of the parts only ORDER, in host memory, is read. Needs device memory
+ * of 16 bytes for each row and column. UNSUPPORTED where the device has no such kernel, and for
+ * codes that lie in more than two places or straddle rows; lb_weights_pack_stored takes them.
+ * Immutable, as a plan; may be shared by threads; the plan may go before it.
+ */
+LB_API lb_status lb_packer_create(const lb_plan *plan, const lb_stored *stored, int32_t term,
+                                  lb_packer **packer);
+LB_API void lb_packer_destroy(lb_packer *packer);
+/* Enqueues, as lb_run: runs that come later on the stream find the weights packed. */
+LB_API lb_status lb_packer_run(const lb_packer *packer, const lb_packer_args *args,
+                               lb_stream stream);
+/* Weights without content, for lb_packer_run. memory as for lb_weights_load. */
+LB_API lb_status lb_weights_reserve(const lb_plan *plan, const lb_ptr *memory,
+                                    lb_weights **weights);
+/*
+ * lb_weights_create_stored by a packer: copies the codes to the device as they are stored, packs
+ * them there and waits. BAD_DATA names a row that has a code which the format does not have.
+ */
+LB_API lb_status lb_weights_upload_stored(const lb_plan *plan, const lb_stored *stored,
+                                          int32_t term, lb_weights **weights);
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 

@@ -529,11 +529,14 @@ static CUresult launch(const CUlaunchConfig *c, unsigned ranks, CUfunction funct
         return CUDA_SUCCESS;
     }
     bool quantizes = strncmp(function->name, "quantize", 8) == 0;
-    int pointers = quantizes ? LB_QUANT_PTRS : LB_PTR_COUNT;
+    bool packs = strncmp(function->name, "pack_", 5) == 0;
+    int pointers = quantizes ? LB_QUANT_PTRS : packs ? LB_PACK_PTRS : LB_PTR_COUNT;
     for (int i = 0; i < pointers; i++)
         memcpy(&last->pointer[i], parameters[i], sizeof last->pointer[i]);
     if (quantizes)
         memcpy(&last->quant, parameters[pointers], sizeof last->quant);
+    else if (packs)
+        memcpy(&last->pack, parameters[pointers], sizeof last->pack);
     else
         memcpy(&last->kargs, parameters[pointers], sizeof last->kargs);
     state.launches++;

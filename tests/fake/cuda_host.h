@@ -128,4 +128,26 @@ inline int __shfl_sync(unsigned mask, int value, int from)
     return operands[1];
 }
 
+/* ---- Memory that threads share: one runs at a time --------------------------------------------
+ */
+
+inline unsigned atomicXor(unsigned *at, unsigned value)
+{
+    unsigned before = *at;
+    *at ^= value;
+    return before;
+}
+template <typename T> inline T atomicAdd(T *at, T value)
+{
+    T before = *at;
+    *at += value;
+    return before;
+}
+template <typename T> inline T atomicMax(T *at, T value)
+{
+    T before = *at;
+    *at = std::max(before, value);
+    return before;
+}
+
 #endif

@@ -22,6 +22,8 @@ typedef void kernel_fn(P, P, uint8_t *, P, P, P, P, P, P, P, uint8_t *, P, P, co
 
 typedef void quantize_fn(const uint8_t *, uint8_t *, uint8_t *, uint8_t *, uint8_t *,
                          const uint8_t *, const lb_quant_kargs);
+typedef void pack_fn(const uint8_t *, const uint8_t *, const uint8_t *, const uint8_t *,
+                     const uint8_t *, uint8_t *, uint8_t *, const lb_pack_kargs);
 
 static void *find(const char *name)
 {
@@ -53,6 +55,7 @@ extern "C" int fake_device_run(const fake_launch *l, int backwards, char *why, s
     std::lock_guard<std::mutex> lock(one_at_a_time);
     void *kernel = find(l->name);
     bool quantizes = std::strncmp(l->name, "quantize", 8) == 0;
+    bool packs = std::strncmp(l->name, "pack_", 5) == 0;
     uint8_t *at[LB_PTR_COUNT];
     std::memcpy(at, l->pointer, sizeof at);
     const char *fault = simt::launch(
@@ -60,6 +63,8 @@ extern "C" int fake_device_run(const fake_launch *l, int backwards, char *why, s
         l->shared_bytes, backwards, [&] {
             if (quantizes)
                 ((quantize_fn *)kernel)(at[0], at[1], at[2], at[3], at[4], at[5], l->quant);
+            else if (packs)
+                ((pack_fn *)kernel)(at[0], at[1], at[2], at[3], at[4], at[5], at[6], l->pack);
             else
                 call((kernel_fn *)kernel, at, l->kargs, std::make_index_sequence<LB_PTR_COUNT>());
         });

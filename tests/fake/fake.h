@@ -9,6 +9,7 @@
 #include "lowbit/lowbit.h"
 
 #include "kernel_abi.h"
+#include "pack.h"
 #include "quantize.h"
 
 /* One launch, with its arguments unpacked. */
@@ -20,6 +21,7 @@ typedef struct fake_launch {
     void *pointer[LB_PTR_COUNT];
     lb_kargs kargs;
     lb_quant_kargs quant; /* of "quantize", "quantize_norm", which have LB_QUANT_PTRS pointers */
+    lb_pack_kargs pack;   /* of "pack_...", which have LB_PACK_PTRS */
 } fake_launch;
 
 typedef struct fake_cuda {

@@ -13,6 +13,7 @@
 
 #include "hash.h"
 #include "loader.h"
+#include "pack.h"
 
 #include "kernel_abi.h" /* after lowbit.h, whose names it else makes */
 
@@ -61,7 +62,8 @@ struct _cl_kernel {
     char name[64];
     cl_mem pointers[LB_PTR_COUNT];
     lb_kargs kargs;
-    unsigned set; /* one bit per argument */
+    lb_pack_kargs pack; /* of opencl/pack.cl, in their place */
+    unsigned set;       /* one bit per argument */
 };
 struct _cl_event {
     object o;
@@ -435,21 +437,35 @@ static int measures(cl_kernel kernel) /* of opencl/ceilings.cl, whose arguments 
     return strncmp(kernel->name, "walk", 4) == 0 || strncmp(kernel->name, "loop", 4) == 0;
 }
 
+static int packs(cl_kernel kernel)
+{
+    return strncmp(kernel->name, "pack_", 5) == 0;
+}
+
+static cl_uint arguments(cl_kernel kernel) /* before the block */
+{
+    return packs(kernel) ? LB_PACK_PTRS : LB_PTR_COUNT;
+}
+
 static cl_int CL_API_CALL fake_clSetKernelArg(cl_kernel kernel, cl_uint index, size_t bytes,
                                               const void *value)
 {
     CALL(valid(kernel, FAKE_KERNEL), CL_INVALID_KERNEL);
     if (measures(kernel))
         return CL_SUCCESS;
-    if (index > LB_PTR_COUNT)
+    cl_uint count = arguments(kernel);
+    size_t block = packs(kernel) ? sizeof kernel->pack : sizeof kernel->kargs;
+    if (index > count)
         return CL_INVALID_ARG_INDEX;
-    if (bytes != (index == LB_PTR_COUNT ? sizeof kernel->kargs : sizeof *kernel->pointers))
+    if (bytes != (index == count ? block : sizeof *kernel->pointers))
         return CL_INVALID_ARG_SIZE;
-    if (index == LB_PTR_COUNT)
-        memcpy(&kernel->kargs, value, bytes);
-    else
+    if (index < count)
         memcpy(&kernel->pointers[index], value, bytes);
-    if (index < LB_PTR_COUNT && !valid(kernel->pointers[index], FAKE_BUFFER))
+    else if (packs(kernel))
+        memcpy(&kernel->pack, value, bytes);
+    else
+        memcpy(&kernel->kargs, value, bytes);
+    if (index < count && !valid(kernel->pointers[index], FAKE_BUFFER))
         return CL_INVALID_MEM_OBJECT;
     kernel->set |= 1u << index;
     return CL_SUCCESS;
@@ -460,6 +476,25 @@ static cl_event make_event(void)
     cl_event event = make(sizeof *event, FAKE_EVENT);
     event->time = atomic_fetch_add(&now, 1000000);
     return event;
+}
+
+static void pack(cl_kernel kernel) /* which is compiled as C too */
+{
+    const lb_pack_kargs *p = &kernel->pack;
+    uint8_t *at[LB_PACK_PTRS];
+    for (int i = 0; i < LB_PACK_PTRS; i++)
+        at[i] = (uint8_t *)kernel->pointers[i]->bytes + p->offset[i];
+#define AT(name) at[LB_PACK_##name]
+    if (strcmp(kernel->name, "pack_fill") == 0)
+        for (uint64_t item = 0; item < lb_pack_fill_items(p); item++)
+            lb_pack_fill(p, AT(MAPS), AT(WEIGHTS), AT(FAULT), item);
+    else if (strcmp(kernel->name, "pack_codes") == 0)
+        for (uint64_t item = 0; item < lb_pack_codes_items(p); item++)
+            lb_pack_codes(p, AT(MAPS), AT(CODES), AT(WEIGHTS), AT(FAULT), item);
+    else
+        for (uint64_t item = 0; item < lb_pack_meta_items(p); item++)
+            lb_pack_meta(p, AT(SCALES), AT(ZEROS), AT(TABLES), AT(WEIGHTS), AT(FAULT), item);
+#undef AT
 }
 
 static cl_int CL_API_CALL fake_clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel,
@@ -479,8 +514,13 @@ static cl_int CL_API_CALL fake_clEnqueueNDRangeKernel(cl_command_queue queue, cl
             *event = make_event();
         return fake_cl.lost ? CL_OUT_OF_RESOURCES : CL_SUCCESS;
     }
-    if (kernel->set != (2u << LB_PTR_COUNT) - 1)
+    if (kernel->set != (2u << arguments(kernel)) - 1)
         return CL_INVALID_KERNEL_ARGS;
+    if (packs(kernel)) {
+        if (!fake_cl.lost)
+            pack(kernel);
+        return fake_cl.lost ? CL_OUT_OF_RESOURCES : CL_SUCCESS;
+    }
     cl_mem d = kernel->pointers[LB_PTR_D];
     cl_int error = use(queue, d, (size_t)kernel->kargs.offset[LB_PTR_D], 1);
     if (error == CL_SUCCESS && !strstr(kernel->name, "stage")) {
