@@ -50,6 +50,9 @@ step requantise 120 tests/test_requantise_modes
 sanitize memcheck
 sanitize racecheck
 step speed 240 bin/qbench run --device "$device" --suite perf_gpu --min-time 0.2 --json "$out/speed.json"
+small=('s8.token*{s8,s4}.channel->bf16 m{1,16} n4096 k4096' 'f16*s4.g128->f16 m{1,16} n4096 k4096')
+step apart 45 bin/qbench run --device "$device" --min-time 0.2 --no-baseline --json "$out/apart.json" "${small[@]}"
+step overlap 45 bin/qbench run --overlap --device "$device" --min-time 0.2 --no-baseline --json "$out/overlap.json" "${small[@]}"
 step width 60 bin/qbench --device "$device" --bits 4 --m 4096 --json "$out/width.json"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
