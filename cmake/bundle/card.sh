@@ -6,7 +6,7 @@
 #   ./card.sh [DIR [DEVICE]]       results in DIR (results), of DEVICE (cuda:0)
 #
 # Checks come before times, each step has its own limit, and a step that fails does not keep the next from running. Needs
-# about 12 minutes; `LOWBIT_STEPS="conformance speed"` runs only these. Ends with "N passed, N failed".
+# about 15 minutes; `LOWBIT_STEPS="conformance speed"` runs only these. Ends with "N passed, N failed".
 set -u
 out=$(realpath -m "${1:-results}") device=${2:-cuda:0}
 cd "$(dirname "$(readlink -f "$0")")" || exit 1
@@ -45,6 +45,7 @@ sanitize() {
 step devices 60 bin/qbench devices --ceilings
 step smoke 90 bin/qbench check --device "$device" --kernel all --suite smoke
 step conformance 240 tests/test_conformance
+step chains 60 tests/test_overlap
 step quantizer 90 tests/test_quantizer
 step requantise 120 tests/test_requantise_modes
 sanitize memcheck
