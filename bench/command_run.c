@@ -104,6 +104,7 @@ static lb_status run_problem(session *s, const lb_problem *p, qb_record *r, char
     uint64_t rotate = 2 * (s->device.cache_bytes ? s->device.cache_bytes : 64u << 20);
     if (status == LB_OK)
         status = qb_case_open(s->context, &in, &desc, rotate, &c);
+    c.args.flags = o->overlap ? LB_RUN_OVERLAP : 0;
     if (status == LB_OK)
         status = measure(s, &c, r);
     qb_case_close(&c);

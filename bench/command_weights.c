@@ -112,6 +112,7 @@ static lb_status add_term(work *w, int32_t term, qb_record *r)
     uint64_t rotate = 2 * (w->device.cache_bytes ? w->device.cache_bytes : 64u << 20);
     if (status == LB_OK)
         status = qb_case_open(w->context, &in, &desc, rotate, &c);
+    c.args.flags = w->options->overlap ? LB_RUN_OVERLAP : 0;
     if (status == LB_OK)
         status = qb_case_product(&c, w->d);
     if (status == LB_OK)

@@ -250,6 +250,8 @@ int qb_options_parse(int argc, const char **argv, qb_options *o)
         FLAG("no-check", 0, no_check, "run: do not compare with the reference"),
         FLAG("energy", 0, energy, "run: also joules per product (NVIDIA GPUs), into JSON"),
         FLAG("no-baseline", 0, no_baseline, "run: do not time the baseline"),
+        FLAG("overlap", 0, overlap,
+             "run: begin each product while the one before is still running, where devices can"),
         POPT_TABLEEND};
     struct poptOption tuning[] = {
         {"seconds", 0, POPT_ARG_DOUBLE, &o->seconds, 0, "tune: in all (60 for each line); fuzz: 60",

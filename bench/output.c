@@ -215,6 +215,7 @@ static void json_head(qb_output *o, const lb_device_info *d, const lb_ceilings *
     put(o->json, "device", device);
     put(o->json, "ceilings", ceilings);
     put(o->json, "baseline", json_string(baseline));
+    put(o->json, "overlap", json_boolean(o->options->overlap));
     put(o->json, "results", o->results);
 }
 

@@ -51,7 +51,7 @@ struct qb_options {
     char *output;     /* file of report; NULL = report.html */
     double threshold; /* of compare: percent */
     char *json, *csv; /* files, "-" = stdout, NULL = none */
-    int no_check, no_baseline, quiet, ceilings, resume, energy; /* flags, as popt sets them */
+    int no_check, no_baseline, quiet, ceilings, resume, energy, overlap; /* flags: popt sets them */
     char **weights, **tensor;      /* lists that end with NULL, or NULL */
     char *activations, *to, *pack; /* NULL = not given */
     int all, lossy, list;          /* flags of convert */

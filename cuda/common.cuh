@@ -22,6 +22,21 @@
 /* One pointer with its offset. */
 #define LB_AT(name, NAME) (arg_##name + p.offset[LB_PTR_##NAME])
 
+/* ---- What ran before ------------------------------------------------------------------------- */
+
+/*
+ * A run with LB_RUN_OVERLAP begins while the work before it still runs, which may be reading what D
+ * is to replace, or writing what the run reads. So every thread of a kernel that is given
+ * LB_ARGUMENTS, also one with nothing to do, calls this before it touches any of their memory but
+ * the weights. What follows on the stream may begin from here on, and not sooner: then all that was
+ * enqueued before this grid is complete, and only this grid is overlapped.
+ */
+__device__ __forceinline__ void lb_await_inputs(void)
+{
+    lb_grid_wait();
+    lb_grid_launch_dependents();
+}
+
 /* ---- Tiles ----------------------------------------------------------------------------------- */
 
 /* Which tile of D this block makes: lb_cuda_pass counts them, n fastest, then m, then batches. */

@@ -154,10 +154,6 @@ bool lb_cuda_stream_is_foreign(const lb_cuda_context *c, CUstream stream);
 lb_status lb_cuda_launch(const lb_cuda_context *c, const char *call, const char *entry,
                          CUfunction function, uint64_t blocks, int threads, int shared_bytes,
                          CUstream stream, void **parameters);
-/* The same of clusters of `ranks` blocks; only where cuLaunchKernelEx is. */
-lb_status lb_cuda_launch_clusters(const lb_cuda_context *c, const char *call, const char *entry,
-                                  CUfunction function, uint64_t blocks, int ranks, int threads,
-                                  int shared_bytes, CUstream stream, void **parameters);
 lb_status lb_cuda_run(const lb_plan *plan, const lb_args *args, const lb_kargs *kargs,
                       const lb_sizes *sizes, lb_stream stream);
 

@@ -41,6 +41,7 @@ __device__ __forceinline__ void add_parts(T (&sum)[C], const lb_kargs &p, const 
 /* At least 4 blocks per multiprocessor: left to itself the compiler spills to fit more. */
 extern "C" __global__ void __launch_bounds__(128, 4) finish(LB_ARGUMENTS)
 {
+    lb_await_inputs();
     lb_tile tile = lb_tile_of(p, TILE_M, TILE_N);
     int m = tile.m + (int)threadIdx.x / (TILE_N / C);
     int n = tile.n + (int)threadIdx.x % (TILE_N / C) * C;

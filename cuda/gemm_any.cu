@@ -15,6 +15,7 @@
 extern "C" __global__ void __launch_bounds__(128, 4) gemm_any(LB_ARGUMENTS)
 {
     constexpr int C = 8, TILE_M = 8, TILE_N = 128; /* of a thread; of a block, as in kernels.def */
+    lb_await_inputs();
     lb_tile tile = lb_tile_of(p, TILE_M, TILE_N);
     int m = tile.m + (int)threadIdx.x / (TILE_N / C);
     int n = tile.n + (int)threadIdx.x % (TILE_N / C) * C;

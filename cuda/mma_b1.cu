@@ -62,6 +62,7 @@ template <int BM, int BN, int WM, int WN, int STAGES, bool SPLIT> struct product
 
     LB_DEVICE void run(LB_PARAMETERS)
     {
+        lb_await_inputs();
         lb_work work = lb_work_of<SPLIT>(p, BM, BN, 8 * BK);
         lb_tile tile = work.tile;
         LB_IO(io, tile.batch);

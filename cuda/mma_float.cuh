@@ -134,6 +134,7 @@ struct lb_float_product {
 
     LB_DEVICE void run(LB_PARAMETERS)
     {
+        lb_await_inputs();
         lb_work work = lb_work_of<SPLIT>(p, BM, BN, LB_FLOAT_K);
         lb_tile tile = work.tile;
         LB_IO(io, tile.batch);

@@ -50,6 +50,7 @@ struct product {
 
     LB_DEVICE void run(LB_PARAMETERS)
     {
+        lb_await_inputs();
         lb_work work = lb_work_of<SPLIT>(p, BM, BN, BK);
         lb_tile tile = work.tile;
         LB_IO(io, tile.batch);

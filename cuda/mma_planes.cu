@@ -121,6 +121,7 @@ template <int BM, int BN, int WM, int WN, int STAGES, lb_plane_kind KIND> struct
 
     LB_DEVICE void run(LB_PARAMETERS)
     {
+        lb_await_inputs();
         lb_tile tile = lb_tile_of(p, BM, BN);
         LB_IO(io, tile.batch);
         int bytes = (p.k + 3) / 4, steps = (bytes + BK - 1) / BK;

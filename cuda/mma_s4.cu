@@ -49,6 +49,7 @@ struct product {
 
     LB_DEVICE void run(LB_PARAMETERS)
     {
+        lb_await_inputs();
         lb_work work = lb_work_of<SPLIT>(p, BM, BN, 2 * BK);
         lb_tile tile = work.tile;
         LB_IO(io, tile.batch);

@@ -460,4 +460,23 @@ LB_ASM void lb_fence_async(void)
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
+/* ---- Grids that overlap (sm_90) -------------------------------------------------------------- */
+
+/* Until the work that this grid was launched to overlap is complete, and its writes can be seen.
+   Returns at once in a grid that was launched to begin after it. */
+LB_ASM void lb_grid_wait(void)
+{
+#if LB_SM >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+/* The grid that is to overlap this one may begin when a thread of each block has called this, or
+   the block has ended. */
+LB_ASM void lb_grid_launch_dependents(void)
+{
+#if LB_SM >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
 #endif

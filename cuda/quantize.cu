@@ -167,6 +167,7 @@ __device__ __forceinline__ void quantize_row(const uint8_t *x0, uint8_t *codes0,
                                              uint8_t *zeros0, uint8_t *sums0,
                                              const uint8_t *norm_weight0, const lb_quant_kargs &p)
 {
+    lb_grid_launch_dependents(); /* a product may fetch its weights meanwhile (common.cuh) */
     __shared__ uint64_t room[THREADS];
     int64_t row = blockIdx.x;
     int first = EACH * (int)threadIdx.x, bits = lb_bits(p.type);

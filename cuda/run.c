@@ -15,8 +15,9 @@
 
 typedef struct plan_impl {
     CUfunction functions[LB_CUDA_PASSES];
-    void *opened; /* by the row's library */
-    int ranks;    /* blocks that share a tile */
+    void *opened;               /* by the row's library */
+    int ranks;                  /* blocks that share a tile */
+    bool waits[LB_CUDA_PASSES]; /* may begin while the work before it runs */
 } plan_impl;
 
 /* ---- Plans ----------------------------------------------------------------------------------- */
@@ -41,13 +42,47 @@ static lb_status open_pass(lb_cuda_context *c, const lb_plan *plan, const lb_cud
     return LB_OK;
 }
 
-static CUlaunchConfig clusters_of(CUlaunchAttribute *attribute, unsigned blocks, int ranks,
-                                  int threads, int shared_bytes, CUstream stream)
+/*
+ * Whether a pass may be launched to begin early: its code has to wait where it must not be early
+ * (lb_await_inputs). Code for 9.0 and later does; a later device may be running what was translated
+ * from PTX for an older one, and the device's own number would not tell. Streams that are captured
+ * take such launches from CUDA 12.3 on.
+ */
+static lb_status open_overlap(const lb_cu *cu, CUfunction function, bool *waits)
 {
-    *attribute = (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
-                                     .value.cluster = {(unsigned)ranks, 1, 1}};
-    return (CUlaunchConfig){blocks, 1,         1, (unsigned)threads, 1, 1, (unsigned)shared_bytes,
-                            stream, attribute, 1};
+    int driver = 0, code = 0;
+    if (!cu->cuLaunchKernelEx)
+        return LB_OK;
+    LB_TRY(LB_CU(cuDriverGetVersion, &driver));
+    LB_TRY(LB_CU(cuFuncGetAttribute, &code, CU_FUNC_ATTRIBUTE_PTX_VERSION, function));
+    *waits = driver >= 12030 && code >= 90;
+    return LB_OK;
+}
+
+#define MOST_ATTRIBUTES 2
+
+/* Of a launch by cuLaunchKernelEx: in clusters of `ranks` blocks, if more than one; `early`: before
+   the work before it is done. */
+static CUlaunchConfig config_of(const lb_cuda_pass *pass, uint64_t blocks, int ranks, bool early,
+                                CUstream stream, CUlaunchAttribute (*attributes)[MOST_ATTRIBUTES])
+{
+    unsigned count = 0;
+    if (ranks > 1)
+        (*attributes)[count++] = (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+                                                     .value.cluster = {(unsigned)ranks, 1, 1}};
+    if (early)
+        (*attributes)[count++] = (CUlaunchAttribute){
+            .id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION, .value.programmatic = 1};
+    return (CUlaunchConfig){.grid_x = (unsigned)blocks,
+                            .grid_y = 1,
+                            .grid_z = 1,
+                            .block_x = (unsigned)pass->threads,
+                            .block_y = 1,
+                            .block_z = 1,
+                            .shared_bytes = (unsigned)pass->shared_bytes,
+                            .stream = stream,
+                            .attributes = *attributes,
+                            .count = count};
 }
 
 /*
@@ -66,9 +101,9 @@ static lb_status choose_ranks(lb_plan *plan, plan_impl *impl)
         ranks = 1;
     uint64_t tiles = lb_cuda_blocks(pass, 1, p->n, p->batch);
     for (; ranks > 1; ranks--) {
-        CUlaunchAttribute attribute;
-        CUlaunchConfig config = clusters_of(&attribute, (unsigned)tiles * (unsigned)ranks, ranks,
-                                            pass->threads, pass->shared_bytes, NULL);
+        CUlaunchAttribute attributes[MOST_ATTRIBUTES];
+        CUlaunchConfig config =
+            config_of(pass, tiles * (uint64_t)ranks, ranks, false, NULL, &attributes);
         int fit = 0;
         LB_TRY(LB_CU(cuOccupancyMaxActiveClusters, &fit, impl->functions[0], &config));
         if (fit > 0 && (uint64_t)fit >= tiles)
@@ -104,8 +139,11 @@ lb_status lb_cuda_plan_open(lb_plan *plan)
     if (status == LB_OK) {
         if (row->library)
             status = row->library->open(plan, &impl->opened);
-        for (; status == LB_OK && count < LB_CUDA_PASSES && row->passes[count].entry; count++)
+        for (; status == LB_OK && count < LB_CUDA_PASSES && row->passes[count].entry; count++) {
             status = open_pass(c, plan, &row->passes[count], &impl->functions[count]);
+            if (status == LB_OK)
+                status = open_overlap(c->cu, impl->functions[count], &impl->waits[count]);
+        }
         if (status == LB_OK)
             status = choose_split(plan, impl);
         lb_cuda_leave(c);
@@ -216,21 +254,27 @@ lb_status lb_cuda_launch(const lb_cuda_context *c, const char *call, const char 
                                           (unsigned)shared_bytes, stream, parameters, NULL));
 }
 
-lb_status lb_cuda_launch_clusters(const lb_cuda_context *c, const char *call, const char *entry,
-                                  CUfunction function, uint64_t blocks, int ranks, int threads,
-                                  int shared_bytes, CUstream stream, void **parameters)
+/* Pass `i`, with `blocks` blocks; by the plainer call where it does. */
+static lb_status launch_pass(const lb_plan *plan, int i, uint64_t blocks, bool overlap,
+                             CUstream stream, void **parameters)
 {
-    CUlaunchAttribute attribute;
-    CUlaunchConfig config =
-        clusters_of(&attribute, (unsigned)blocks, ranks, threads, shared_bytes, stream);
-    return launched(c, call, "cuLaunchKernelEx", entry, stream,
-                    c->cu->cuLaunchKernelEx(&config, function, parameters, NULL));
+    const lb_cuda_context *c = lb_cuda_of(plan->context);
+    const plan_impl *impl = plan->impl;
+    const lb_cuda_row *row = plan->row->impl;
+    const lb_cuda_pass *pass = &row->passes[i];
+    bool early = overlap && impl->waits[i];
+    if (impl->ranks <= 1 && !early)
+        return lb_cuda_launch(c, "lb_run", pass->entry, impl->functions[i], blocks, pass->threads,
+                              pass->shared_bytes, stream, parameters);
+    CUlaunchAttribute attributes[MOST_ATTRIBUTES];
+    CUlaunchConfig config = config_of(pass, blocks, impl->ranks, early, stream, &attributes);
+    return launched(c, "lb_run", "cuLaunchKernelEx", pass->entry, stream,
+                    c->cu->cuLaunchKernelEx(&config, impl->functions[i], parameters, NULL));
 }
 
 static lb_status launch(const lb_plan *plan, void *const *pointers, void **parameters,
-                        const lb_kargs *kargs, CUstream stream)
+                        const lb_kargs *kargs, bool overlap, CUstream stream)
 {
-    const lb_cuda_context *c = lb_cuda_of(plan->context);
     const plan_impl *impl = plan->impl;
     const lb_cuda_row *row = plan->row->impl;
     uint64_t units = (uint64_t)plan->context->device.info.compute_units;
@@ -238,20 +282,14 @@ static lb_status launch(const lb_plan *plan, void *const *pointers, void **param
     if (row->library)
         LB_TRY(row->library->run(plan, impl->opened, pointers, kargs, stream, &taken));
     for (int i = 0; i < plan->launches && !taken; i++) {
-        const lb_cuda_pass *pass = &row->passes[i];
-        uint64_t blocks = lb_cuda_blocks(pass, kargs->m, kargs->n, kargs->batch);
+        uint64_t blocks = lb_cuda_blocks(&row->passes[i], kargs->m, kargs->n, kargs->batch);
         if (i == 0 && row->split)
             blocks *= (uint64_t)kargs->tail[LB_SPLIT_PARTS];
-        if (impl->ranks > 1) {
-            LB_TRY(lb_cuda_launch_clusters(c, "lb_run", pass->entry, impl->functions[i],
-                                           blocks * (uint64_t)impl->ranks, impl->ranks,
-                                           pass->threads, pass->shared_bytes, stream, parameters));
-            continue;
-        }
-        if (row->persistent && blocks > units)
+        if (impl->ranks > 1)
+            blocks *= (uint64_t)impl->ranks;
+        else if (row->persistent && blocks > units)
             blocks = units;
-        LB_TRY(lb_cuda_launch(c, "lb_run", pass->entry, impl->functions[i], blocks, pass->threads,
-                              pass->shared_bytes, stream, parameters));
+        LB_TRY(launch_pass(plan, i, blocks, overlap, stream, parameters));
     }
     return LB_OK;
 }
@@ -284,8 +322,8 @@ lb_status lb_cuda_run(const lb_plan *plan, const lb_args *args, const lb_kargs *
     LB_TRY(lb_cuda_enter(c));
     lb_status status = check_pointers(plan, args, sizes);
     if (status == LB_OK)
-        status =
-            launch(plan, pointers, parameters, kargs, lb_cuda_stream_of(plan->context, stream));
+        status = launch(plan, pointers, parameters, kargs, (args->flags & LB_RUN_OVERLAP) != 0,
+                        lb_cuda_stream_of(plan->context, stream));
     lb_cuda_leave(c);
     return status;
 }

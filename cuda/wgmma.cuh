@@ -168,6 +168,14 @@ template <int BT, int BK, int BITS> struct lb_ring {
             lb_barrier_arrive(at(s).full);
     }
 
+    /* W of a stage, by one thread. */
+    static LB_DEVICE void fill_weights(const stage &to, const uint8_t *w, int64_t pitch)
+    {
+        lb_barrier_expect(to.full, 2 * W_HALF);
+        for (int half = 0; half < 2; half++)
+            lb_copy_bulk(to.w + half * W_HALF, w + half * pitch, W_HALF, to.full);
+    }
+
     template <typename Count> static LB_DEVICE void fill(Count count, LB_PARAMETERS)
     {
         lb_wg_part part = lb_wg_part_of<BT, BK>(p);
@@ -179,16 +187,20 @@ template <int BT, int BK, int BITS> struct lb_ring {
             lb_rows rows = lb_rows_of(p, LB_AT(a, A), tile, lb_bits(p.a_type) == ELEMENT);
             const uint8_t *w = LB_AT(w, W) + p.w_codes + tile.batch * p.w_codes_batch +
                                tile.n / 64 * w_pitch + (int64_t)part.first * W_HALF;
+            if (s ==
+                0) { /* as much of W as the ring holds before anything that may be waited for */
+                if (threadIdx.x == 0)
+#pragma unroll 1
+                    for (unsigned i = 0; i < min(steps, (unsigned)STAGES); i++)
+                        fill_weights(at(i), w + (int64_t)i * W_HALF, w_pitch);
+                lb_await_inputs();
+            }
 #pragma unroll 1
             for (unsigned i = 0; i < steps; i++, s++) {
                 stage to = at(s);
                 lb_barrier_wait(to.empty, to.turn ^ 1);
-                if (threadIdx.x == 0) {
-                    lb_barrier_expect(to.full, 2 * W_HALF);
-                    for (int half = 0; half < 2; half++)
-                        lb_copy_bulk(to.w + half * W_HALF, w + half * w_pitch + (int64_t)i * W_HALF,
-                                     W_HALF, to.full);
-                }
+                if (threadIdx.x == 0 && (s >= STAGES || s >= steps))
+                    fill_weights(to, w + (int64_t)i * W_HALF, w_pitch);
                 fill_rows(to.a, rows, (int)(part.first + i) * BK);
                 lb_copy_commit();
                 if (s >= LAG) {
@@ -355,6 +367,7 @@ template <typename Work> LB_DEVICE void lb_wg_run(LB_PARAMETERS)
         return;
     }
     lb_registers_more<Work::REGISTERS>();
+    lb_await_inputs();
     Work work;
     lb_wg_part part = lb_wg_part_of<Work::ROWS, Work::BK>(p);
     unsigned s = 0;

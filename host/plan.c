@@ -435,9 +435,9 @@ lb_status lb_run_check(const lb_plan *plan, const lb_args *args, lb_sizes *sizes
         return lb_fail(LB_INVALID_ARGUMENT, "lb_run: plan is NULL");
     LB_CHECK_STRUCT(args, lb_args);
     const lb_problem *p = &plan->problem;
-    if (args->flags)
-        return lb_fail(LB_INVALID_ARGUMENT, "lb_run: flags are 0x%x; none exist, use 0",
-                       args->flags);
+    if (args->flags & ~LB_RUN_OVERLAP)
+        return lb_fail(LB_INVALID_ARGUMENT,
+                       "lb_run: flags 0x%x has unknown bits; LB_RUN_OVERLAP is 1", args->flags);
     if (args->m < 0 || args->m > p->m)
         return lb_fail(LB_INVALID_ARGUMENT,
                        "lb_run: m is %" PRId64 ", the plan takes 1 to %" PRId64 " (0 = all)",

@@ -389,7 +389,7 @@ Test(plan, shares_modules_and_quotes_the_drivers_log)
 
 /* ---- Every call fails once ------------------------------------------------------------------- */
 
-static lb_status everything(const char *line, const char *kernel)
+static lb_status everything(const char *line, const char *kernel, uint32_t flags)
 {
     product x = {0};
     qb_check check;
@@ -402,6 +402,7 @@ static lb_status everything(const char *line, const char *kernel)
     if (s != LB_OK)
         return s;
     s = product_open(&x, line, kernel);
+    x.c.args.flags = flags;
     if (s == LB_OK)
         s = lb_stream_create(x.context, 0, &stream);
     for (int i = 0; i < 2 && s == LB_OK; i++) {
@@ -431,16 +432,19 @@ static int may_be_swallowed(const fake_cuda *f)
            strcmp(f->failed, "cuStreamSynchronize") == 0;
 }
 
-/* What is done with every call failing in turn: also where clusters are launched. */
+/* What is done with every call failing in turn: also where clusters are launched, and runs may
+   overlap. */
 typedef struct sequence {
     char settings[16], line[40], kernel[24];
+    uint32_t flags;
 } sequence;
 
 ParameterizedTestParameters(errors, of_every_call_are_reported_and_leave_nothing_behind)
 {
     static sequence all[] = {
-        {"devices=1", "s8*s8->s32 m4 n16 k32", "cuda_gemm_any"},
-        {"sm=90", "s8*s8->s32 m1 n16 k1024", "cuda_wgmma_w8_16"},
+        {"devices=1", "s8*s8->s32 m4 n16 k32", "cuda_gemm_any", 0},
+        {"sm=90", "s8*s8->s32 m1 n16 k1024", "cuda_wgmma_w8_16", 0},
+        {"sm=90", "s8*s8->s32 m1 n16 k256", "cuda_mma_int_16k", LB_RUN_OVERLAP},
     };
     return cr_make_param_array(sequence, all, sizeof all / sizeof *all);
 }
@@ -449,7 +453,7 @@ ParameterizedTest(sequence *x, errors, of_every_call_are_reported_and_leave_noth
 {
     fake_cuda *f = install(x->settings);
     long n = 0;
-    cr_assert_eq(everything(x->line, x->kernel), LB_OK, "%s", lb_last_error());
+    cr_assert_eq(everything(x->line, x->kernel, x->flags), LB_OK, "%s", lb_last_error());
     cr_assert_eq(alive(f), 0);
     do {
         int memory = ++n % 2;
@@ -457,7 +461,7 @@ ParameterizedTest(sequence *x, errors, of_every_call_are_reported_and_leave_noth
         f->fail_at = n;
         f->fail_with = memory ? CUDA_ERROR_OUT_OF_MEMORY : 719;
         f->failed = NULL;
-        lb_status status = everything(x->line, x->kernel);
+        lb_status status = everything(x->line, x->kernel, x->flags);
         if (!f->failed)
             break;
         if (status == LB_OK) {

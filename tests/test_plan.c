@@ -95,7 +95,7 @@ ODD(random, 4)
 SPOIL(no_weights, args->weights = NULL)
 SPOIL(no_size, args->struct_size = 0)
 SPOIL(other_size, args->struct_size = sizeof(lb_args) + 8)
-SPOIL(flags, args->flags = 1)
+SPOIL(flags, args->flags = LB_RUN_OVERLAP | 4)
 SPOIL(m_negative, args->m = -1)
 SPOIL(m_large, args->m = c->in.problem.m + 1)
 SPOIL(m_huge, args->m = INT64_MAX)
@@ -125,7 +125,7 @@ static const wrong wrongs[] = {
     {"weights is NULL", no_weights},
     {"struct_size is 0", no_size},
     {"struct_size", other_size},
-    {"flags are 0x1", flags},
+    {"flags 0x5 has unknown bits; LB_RUN_OVERLAP is 1", flags},
     {"m is -1", m_negative},
     {"m is 4, the plan takes 1 to 3", m_large},
     {"m is 9223372036854775807", m_huge},

@@ -107,6 +107,12 @@ Test(qbench, json_is_one_object_with_a_result_per_line)
     cr_assert(json_is_true(json_object_get(json_object_get(first, "check"), "passed")));
     cr_assert_str_eq(json_string_value(json_object_get(json_array_get(results, 2), "status")),
                      "LB_UNSUPPORTED");
+    cr_assert(json_is_false(json_object_get(all, "overlap")));
+    json_decref(all);
+    cr_assert_eq(qbench("-d ref " SMALL "--overlap --json - 's8*s4->s32 m2 n3 k5'"), 0);
+    all = json_loads(output, 0, &error);
+    cr_assert_not_null(all, "%s in\n%s", error.text, output);
+    cr_assert(json_is_true(json_object_get(all, "overlap")));
     json_decref(all);
 }
 

@@ -493,12 +493,21 @@ LB_API const char *lb_weights_layout(const lb_weights *weights);
 
 /* ---- Run ------------------------------------------------------------------------------------- */
 
+/*
+ * The weights were not written by the work right before this run on its stream: they were there
+ * when that began. Devices that can (CUDA, from Hopper on and a driver of CUDA 12.3) then begin the
+ * run while that work is still being done; what they read ahead is the weights alone, and whatever
+ * else the run reads or writes waits until the work is complete. Results are the same. Devices and
+ * kernels that cannot ignore it.
+ */
+#define LB_RUN_OVERLAP 1u
+
 /* Device pointers; those the problem does not ask for are ignored. Scales and zero points are
  * dense. */
 typedef struct lb_args {
     uint32_t struct_size;
-    uint32_t flags;
-    int64_t m; /* rows of this call, at most problem.m (batch 1 only); 0 = problem.m */
+    uint32_t flags; /* LB_RUN_* */
+    int64_t m;      /* rows of this call, at most problem.m (batch 1 only); 0 = problem.m */
     const lb_weights *weights;
     lb_ptr a, a_scale, a_zero;             /* f32 [batch][1|M], int32 [batch][1|M] */
     lb_ptr d, d_scale, d_zero;             /* f32 or lb_multiplier [1|N|M], int32 [1] */

@@ -5,8 +5,9 @@
  * strict where the real one is (a current context, streams of it, addresses inside of allocations),
  * and any call can be made to fail.
  *
- * Environment: LB_FAKE_CUDA="devices=2 sm=90 mib=100 init=100 lacks=cuMemAlloc backwards=1", each
- * optional; backwards: kernels' threads and blocks run in the opposite order.
+ * Environment: LB_FAKE_CUDA="devices=2 sm=90 ptx=80 driver=12020 mib=100 init=100 lacks=cuMemAlloc
+ * backwards=1", each optional; ptx: what kernels' code was compiled for, if not for the device;
+ * backwards: kernels' threads and blocks run in the opposite order.
  */
 #include <ctype.h>
 #include <stdbool.h>
@@ -151,7 +152,7 @@ static CUresult cuInit(unsigned flags)
 static CUresult cuDriverGetVersion(int *version)
 {
     CALL(1, 0);
-    *version = 13000;
+    *version = number("driver", 13000);
     return CUDA_SUCCESS;
 }
 
@@ -489,9 +490,12 @@ static CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const
 
 static CUresult cuFuncGetAttribute(int *value, int attribute, CUfunction function)
 {
-    CALL(function && attribute == CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK,
-         CUDA_ERROR_INVALID_VALUE);
-    *value = 1024;
+    CALL(function, CUDA_ERROR_INVALID_VALUE);
+    switch (attribute) {
+    case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = 1024; break;
+    case CU_FUNC_ATTRIBUTE_PTX_VERSION: *value = number("ptx", number("sm", 90)); break;
+    default: return CUDA_ERROR_INVALID_VALUE;
+    }
     return CUDA_SUCCESS;
 }
 
@@ -509,7 +513,25 @@ static CUresult cuFuncLoad(CUfunction function)
     return CUDA_SUCCESS;
 }
 
-static CUresult launch(const CUlaunchConfig *c, unsigned ranks, CUfunction function,
+#if FAKE_DEVICE
+/* Everything that a launch is given but its weights; returns how many. */
+static size_t all_but_weights(const fake_launch *l, fake_memory (*later)[LB_PTR_COUNT])
+{
+    const allocation *weights = find_allocation((CUdeviceptr)(size_t)l->pointer[LB_PTR_W], 0);
+    size_t count = 0;
+    for (int i = 0; i < LB_PTR_COUNT; i++) {
+        const allocation *a = find_allocation((CUdeviceptr)(size_t)l->pointer[i], 0);
+        bool known = !a || a == weights;
+        for (size_t j = 0; j < count && !known; j++)
+            known = (*later)[j].at == a->at;
+        if (!known)
+            (*later)[count++] = (fake_memory){a->at, a->bytes};
+    }
+    return count;
+}
+#endif
+
+static CUresult launch(const CUlaunchConfig *c, unsigned ranks, bool early, CUfunction function,
                        void **parameters, void **extra)
 {
     if (!c->grid_x || !c->grid_y || !c->grid_z || !c->block_x || !c->block_y || !c->block_z ||
@@ -520,7 +542,9 @@ static CUresult launch(const CUlaunchConfig *c, unsigned ranks, CUfunction funct
                           .block = {c->block_x, c->block_y, c->block_z},
                           .shared_bytes = c->shared_bytes,
                           .cluster = ranks,
+                          .early = early,
                           .stream = c->stream};
+    state.early += early;
     memcpy(last->name, function->name, sizeof last->name);
     /* Loops that would take for ever are not run, and a time passes. */
     if (strncmp(function->name, "ceiling", 7) == 0) {
@@ -541,8 +565,11 @@ static CUresult launch(const CUlaunchConfig *c, unsigned ranks, CUfunction funct
         memcpy(&last->kargs, parameters[pointers], sizeof last->kargs);
     state.launches++;
 #if FAKE_DEVICE
+    fake_memory later[LB_PTR_COUNT];
+    size_t count = early ? all_but_weights(last, &later) : 0;
     if (fake_device_has(function->name) &&
-        !fake_device_run(last, number("backwards", 0), state.fault, sizeof state.fault)) {
+        !fake_device_run(last, number("backwards", 0), later, count, state.fault,
+                         sizeof state.fault)) {
         fprintf(stderr, "fake device: %s\n", state.fault);
         return LAUNCH_FAILED;
     }
@@ -558,38 +585,57 @@ static CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned gr
     CALL(usable(stream), CUDA_ERROR_INVALID_HANDLE);
     CUlaunchConfig config = {grid_x,  grid_y,       grid_z, block_x, block_y,
                              block_z, shared_bytes, stream, NULL,    0};
-    return launch(&config, 1, function, parameters, extra);
+    return launch(&config, 1, false, function, parameters, extra);
 }
 
-/* Blocks of a cluster along x, the one attribute that the fake knows. 0: none that a device takes.
- */
-static unsigned cluster_of(const CUlaunchConfig *config)
+/* The two attributes that the fake knows: blocks of a cluster along x (1: none asked for), and
+   whether the launch may begin early. False: a device does not take them. */
+static bool attributes_of(const CUlaunchConfig *config, unsigned *ranks, bool *early)
 {
-    const CUlaunchAttribute *attribute = config->attributes;
-    if (config->count != 1 || attribute->id != CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION)
-        return 0;
-    unsigned x = attribute->value.cluster.x;
-    bool along_x = attribute->value.cluster.y == 1 && attribute->value.cluster.z == 1;
-    return along_x && x >= 1 && x <= 8 && config->grid_x % x == 0 ? x : 0;
+    *ranks = 1;
+    *early = false;
+    for (unsigned i = 0; i < config->count; i++) {
+        const CUlaunchAttribute *a = &config->attributes[i];
+        unsigned x = a->value.cluster.x;
+        switch (a->id) {
+        case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
+            if (a->value.cluster.y != 1 || a->value.cluster.z != 1 || x < 1 || x > 8 ||
+                config->grid_x % x)
+                return false;
+            *ranks = x;
+            break;
+        case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
+            if (number("sm", 90) < 90 || a->value.programmatic != 1)
+                return false;
+            *early = true;
+            break;
+        default: return false;
+        }
+    }
+    return true;
 }
 
 static CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function,
                                  void **parameters, void **extra)
 {
+    unsigned ranks;
+    bool early;
     CALL(usable(config->stream), CUDA_ERROR_INVALID_HANDLE);
-    unsigned ranks = cluster_of(config);
-    return ranks ? launch(config, ranks, function, parameters, extra) : CUDA_ERROR_INVALID_VALUE;
+    return attributes_of(config, &ranks, &early)
+               ? launch(config, ranks, early, function, parameters, extra)
+               : CUDA_ERROR_INVALID_VALUE;
 }
 
 /* Multiprocessors come in parts of 16 and a rest, as GPCs do, and hold one block each. */
 static CUresult cuOccupancyMaxActiveClusters(int *clusters, CUfunction function,
                                              const CUlaunchConfig *config)
 {
+    unsigned ranks, units = (unsigned)number("units", 100);
+    bool early;
     CALL(current() && function, CUDA_ERROR_INVALID_VALUE);
-    int ranks = (int)cluster_of(config), units = number("units", 100);
-    if (ranks == 0)
+    if (!attributes_of(config, &ranks, &early))
         return CUDA_ERROR_INVALID_VALUE;
-    *clusters = units / 16 * (16 / ranks) + units % 16 / ranks;
+    *clusters = (int)(units / 16 * (16 / ranks) + units % 16 / ranks);
     return CUDA_SUCCESS;
 }
 

@@ -49,7 +49,8 @@ extern "C" int fake_device_has(const char *name)
     return find(name) != nullptr;
 }
 
-extern "C" int fake_device_run(const fake_launch *l, int backwards, char *why, size_t capacity)
+extern "C" int fake_device_run(const fake_launch *l, int backwards, const fake_memory *later,
+                               size_t count, char *why, size_t capacity)
 {
     static std::mutex one_at_a_time;
     std::lock_guard<std::mutex> lock(one_at_a_time);
@@ -58,9 +59,12 @@ extern "C" int fake_device_run(const fake_launch *l, int backwards, char *why, s
     bool packs = std::strncmp(l->name, "pack_", 5) == 0;
     uint8_t *at[LB_PTR_COUNT];
     std::memcpy(at, l->pointer, sizeof at);
+    simt::before previous = {l->early != 0, {}};
+    for (size_t i = 0; i < count; i++)
+        previous.memory.push_back({(uint8_t *)later[i].at, later[i].bytes, {}});
     const char *fault = simt::launch(
         {l->grid[0], l->grid[1], l->grid[2]}, {l->block[0], l->block[1], l->block[2]}, l->cluster,
-        l->shared_bytes, backwards, [&] {
+        l->shared_bytes, backwards, previous, [&] {
             if (quantizes)
                 ((quantize_fn *)kernel)(at[0], at[1], at[2], at[3], at[4], at[5], l->quant);
             else if (packs)

@@ -17,6 +17,7 @@ typedef struct fake_launch {
     char name[64];
     unsigned grid[3], block[3], shared_bytes;
     unsigned cluster; /* blocks of one, along x; 1: none */
+    int early;        /* it may begin while the work before it runs */
     void *stream;
     void *pointer[LB_PTR_COUNT];
     lb_kargs kargs;
@@ -35,6 +36,7 @@ typedef struct fake_cuda {
     int depth;          /* of this thread's stack of contexts */
     int retains, streams, events, modules, allocations; /* alive */
     int launches, runs_kernels;
+    int early;           /* of the launches */
     int library_objects; /* alive, of libraries over the driver (cublaslt.c) */
     char fault[320];     /* of the last kernel that ended in one */
     fake_launch last;
@@ -53,10 +55,17 @@ int fake_cuda_memory(const void *memory, size_t bytes);
 int fake_cuda_stream(const void *stream);
 #define CUDA_OUT_OF_MEMORY 2
 
+/* Memory that a launch which begins early must leave alone until it has waited: all but weights. */
+typedef struct fake_memory {
+    void *at;
+    size_t bytes;
+} fake_memory;
+
 /* Kernels compiled for the host (device.cc): whether there is one of that name, and running it as
-   `launch` says, the threads' order turned round or not. False: it did what a device faults at, and
-   `why` says what. */
+   `launch` says, the threads' order turned round or not; `later` are what an early launch has to
+   wait for. False: it did what a device faults at, and `why` says what. */
 int fake_device_has(const char *name);
-int fake_device_run(const fake_launch *launch, int backwards, char *why, size_t capacity);
+int fake_device_run(const fake_launch *launch, int backwards, const fake_memory *later,
+                    size_t count, char *why, size_t capacity);
 
 #endif

@@ -63,6 +63,7 @@ inline uint32_t lb_shared_address(const void *at)
 }
 inline void lb_copy16(uint8_t *to, const uint8_t *from, unsigned bytes)
 {
+    simt::check_source(from, bytes);
     simt::shared_at(simt::shared_offset(to), 16, 16);
     if ((uintptr_t)from % 16 || bytes > 16)
         simt::fault("cp.async of %u bytes from an address of %zu mod 16", bytes,
@@ -425,6 +426,7 @@ inline uint4 lb_peer_load16(const void *at, unsigned rank)
 }
 inline void lb_copy_bulk(uint8_t *to, const uint8_t *from, uint32_t bytes, uint64_t *barrier)
 {
+    simt::check_source(from, bytes);
     simt::shared_at(simt::shared_offset(to), bytes, 16);
     if ((uintptr_t)from % 16 || bytes % 16)
         simt::fault("cp.async.bulk of %u bytes from an address of %zu mod 16", bytes,
@@ -433,6 +435,17 @@ inline void lb_copy_bulk(uint8_t *to, const uint8_t *from, uint32_t bytes, uint6
 }
 inline void lb_fence_async()
 {
+}
+
+/* ---- Grids that overlap ---------------------------------------------------------------------- */
+
+inline void lb_grid_wait()
+{
+    simt::grid_wait();
+}
+inline void lb_grid_launch_dependents()
+{
+    simt::grid_launch_dependents();
 }
 
 #endif

@@ -98,6 +98,36 @@ struct block_state {
 block_state blocks[most_ranks];
 char *stacks;
 
+/* ---- The work before ------------------------------------------------------------------------- */
+
+constexpr uint8_t unwritten = 0xb7;
+before previous;
+unsigned awaiting; /* threads that wait for it */
+bool complete;     /* it is, for this cluster */
+
+void hide()
+{
+    complete = !previous.runs;
+    awaiting = 0;
+    for (before::piece &piece : previous.memory) {
+        piece.real.assign(piece.at, piece.at + piece.bytes);
+        std::memset(piece.at, unwritten, piece.bytes);
+    }
+}
+
+/* It ends: what it wrote is there. Returns whether nothing else had been written. */
+bool reveal()
+{
+    bool untouched = true;
+    complete = true;
+    for (before::piece &piece : previous.memory) {
+        for (size_t i = 0; i < piece.bytes; i++)
+            untouched &= piece.at[i] == unwritten;
+        std::memcpy(piece.at, piece.real.data(), piece.bytes);
+    }
+    return untouched;
+}
+
 /* A phase ends: the next begins. */
 void settle(barrier_state &b)
 {
@@ -157,6 +187,8 @@ void yield()
 void run_thread()
 {
     (*body)();
+    if (previous.runs && !now->waited)
+        fault("ends without having waited for the work before the launch");
     fiber *self = static_cast<fiber *>(now);
     self->done = true;
     idle = 0;
@@ -227,11 +259,41 @@ void fault(const char *format, ...)
 void wait_until(const char *what, const std::function<bool()> &ready)
 {
     while (!ready()) {
-        if (++idle > 2 * count)
-            fault("waits in %s for ever", what);
+        if (++idle > 2 * count) {
+            if (awaiting == 0 || complete)
+                fault("waits in %s for ever", what);
+            if (!reveal())
+                fault("something was written before the work before the launch was complete");
+            idle = 0;
+        }
         yield();
     }
     idle = 0;
+}
+
+void grid_wait()
+{
+    if (!complete) {
+        awaiting++;
+        wait_until("griddepcontrol.wait", [] { return complete; });
+    }
+    now->waited = true;
+}
+
+void grid_launch_dependents()
+{
+    if (previous.runs && !now->waited)
+        fault("griddepcontrol.launch_dependents before griddepcontrol.wait");
+}
+
+void check_source(const void *from, unsigned bytes)
+{
+    if (now->waited)
+        return;
+    for (const before::piece &piece : previous.memory)
+        if (bytes && (const uint8_t *)from + bytes > piece.at &&
+            (const uint8_t *)from < piece.at + piece.bytes)
+            fault("a copy of what the work before the launch may still be writing");
 }
 
 void together(const char *what, unsigned size, void *operands,
@@ -328,7 +390,7 @@ uint8_t *shared_at(uint32_t offset, unsigned bytes, unsigned align)
 }
 
 const char *launch(dim grid, dim block, unsigned ranks, unsigned dynamic_bytes, bool backwards,
-                   const std::function<void()> &kernel)
+                   before work, const std::function<void()> &kernel)
 {
     unsigned threads = block.x * block.y * block.z;
     if (threads > block_threads)
@@ -346,6 +408,7 @@ const char *launch(dim grid, dim block, unsigned ranks, unsigned dynamic_bytes, 
     body = &kernel;
     failed = false;
     shared_bytes = dynamic_bytes;
+    previous = std::move(work);
     unsigned clusters = grid.x * grid.y * grid.z / ranks;
     for (unsigned i = 0; i < clusters && !failed; i++) {
         unsigned first = (backwards ? clusters - 1 - i : i) * ranks;
@@ -360,7 +423,10 @@ const char *launch(dim grid, dim block, unsigned ranks, unsigned dynamic_bytes, 
             blocks[r].shared = (uint8_t *)memory[r].get();
             blocks[r].living = threads;
         }
+        hide();
         run_cluster();
+        if (!complete) /* it failed */
+            reveal();
     }
     shared = nullptr;
     for (unsigned i = 0; i < count; i++)

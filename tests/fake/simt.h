@@ -41,6 +41,20 @@ struct thread {
     std::vector<std::vector<std::function<void()>>> products; /* wgmma: as copies */
     std::map<void *, std::vector<uint32_t>> unfinished;       /* their sums, by registers */
     std::map<void *, int> pending;                            /* products that add to them */
+    bool waited;                                              /* for the work before the launch */
+};
+
+/* The work before a launch, as one that begins early meets it: still running, until no thread of
+   the cluster can do more without it. Only then what `memory` holds is there; before, poison is,
+   and is still to be there when the work is done. */
+struct before {
+    bool runs;
+    struct piece {
+        uint8_t *at;
+        size_t bytes;
+        std::vector<uint8_t> real;
+    };
+    std::vector<piece> memory;
 };
 
 extern thread *now;
@@ -50,7 +64,7 @@ extern unsigned shared_bytes;
 
 /* Runs one launch, of clusters of `ranks` blocks along x; nullptr or what went wrong. */
 const char *launch(dim grid, dim block, unsigned ranks, unsigned shared_bytes, bool backwards,
-                   const std::function<void()> &kernel);
+                   before previous, const std::function<void()> &kernel);
 
 /* ---- For instructions ------------------------------------------------------------------------ */
 
@@ -84,6 +98,12 @@ void cluster_arrive();
 void cluster_wait();
 /* `bytes` bytes of another block's shared memory, as shared_at. */
 uint8_t *peer_at(unsigned rank, uint32_t offset, unsigned bytes, unsigned align);
+
+/* griddepcontrol: waits for the work before the launch; lets what follows begin. */
+void grid_wait();
+void grid_launch_dependents();
+/* A copy of `bytes` bytes from there may be asked for now. */
+void check_source(const void *from, unsigned bytes);
 
 /* Offset of a generic address in shared memory. */
 uint32_t shared_offset(const void *at);
