@@ -46,6 +46,7 @@ step devices 60 bin/qbench devices --ceilings
 step smoke 90 bin/qbench check --device "$device" --kernel all --suite smoke
 step conformance 240 tests/test_conformance
 step quantizer 90 tests/test_quantizer
+step sums 120 tests/test_sums
 step requantise 120 tests/test_requantise_modes
 sanitize memcheck
 sanitize racecheck
