@@ -11,10 +11,12 @@
 #include "cuda.h"
 #include "split.h"
 #include "status.h"
+#include "sums.h"
 #include "weights.h"
 
 typedef struct plan_impl {
     CUfunction functions[LB_CUDA_PASSES];
+    CUfunction sums;            /* of D's rows; NULL where D has none */
     void *opened;               /* by the row's library */
     int ranks;                  /* blocks that share a tile */
     bool waits[LB_CUDA_PASSES]; /* may begin while the work before it runs */
@@ -146,6 +148,8 @@ lb_status lb_cuda_plan_open(lb_plan *plan)
         }
         if (status == LB_OK)
             status = choose_split(plan, impl);
+        if (status == LB_OK && lb_sums_are_of(plan->problem.d.type))
+            status = lb_cuda_function_get(c, "sums.fatbin", "sums", &impl->sums);
         lb_cuda_leave(c);
     }
     plan->impl = impl;
@@ -223,6 +227,7 @@ static lb_status check_pointers(const lb_plan *plan, const lb_args *args, const 
     LB_TRY(check(c, "residual_scale", args->residual_scale, sizes->residual_scale));
     LB_TRY(check(c, "residual_zero", args->residual_zero, sizes->residual_zero));
     LB_TRY(check(c, "random", args->random, sizes->random));
+    LB_TRY(check(c, "d_sums", args->d_sums, sizes->d_sums));
     return check(c, "workspace", args->workspace, plan->workspace_bytes);
 }
 
@@ -294,6 +299,18 @@ static lb_status launch(const lb_plan *plan, void *const *pointers, void **param
     return LB_OK;
 }
 
+#define SUMS_THREADS 128 /* of sums.cu */
+
+/* A block for each row of D, and more rows for each where a grid has no more blocks. */
+static lb_status launch_sums(const lb_plan *plan, void **parameters, const lb_kargs *kargs,
+                             CUstream stream)
+{
+    const plan_impl *impl = plan->impl;
+    uint64_t rows = (uint64_t)kargs->batch * (uint64_t)kargs->m;
+    return lb_cuda_launch(lb_cuda_of(plan->context), "lb_run", "sums", impl->sums,
+                          rows < INT32_MAX ? rows : INT32_MAX, SUMS_THREADS, 0, stream, parameters);
+}
+
 lb_status lb_cuda_run(const lb_plan *plan, const lb_args *args, const lb_kargs *kargs,
                       const lb_sizes *sizes, lb_stream stream)
 {
@@ -319,11 +336,16 @@ lb_status lb_cuda_run(const lb_plan *plan, const lb_args *args, const lb_kargs *
         parameters[i] = &pointers[i];
     parameters[LB_PTR_COUNT] = &copy;
 
+    CUstream on = lb_cuda_stream_of(plan->context, stream);
     LB_TRY(lb_cuda_enter(c));
     lb_status status = check_pointers(plan, args, sizes);
     if (status == LB_OK)
-        status = launch(plan, pointers, parameters, kargs, (args->flags & LB_RUN_OVERLAP) != 0,
-                        lb_cuda_stream_of(plan->context, stream));
+        status = launch(plan, pointers, parameters, kargs, (args->flags & LB_RUN_OVERLAP) != 0, on);
+    if (status == LB_OK && sizes->d_sums) { /* written where other kernels have their workspace */
+        pointers[LB_PTR_WORKSPACE] = args->d_sums.base;
+        copy.offset[LB_PTR_WORKSPACE] = args->d_sums.offset;
+        status = launch_sums(plan, parameters, kargs, on);
+    }
     lb_cuda_leave(c);
     return status;
 }

@@ -6,7 +6,9 @@
  *     a  w  d  a_scale  a_zero  bias  residual  residual_scale  d_scale  d_zero  workspace
  *     residual_zero  random
  *
- * of which kernels use byte pointer + offset. w is the packed blob (weights.h).
+ * of which kernels use byte pointer + offset. w is the packed blob (weights.h). The kernel "sums",
+ * which every backend launches behind D's own passes where lb_args.d_sums asks for it, finds that
+ * array in the workspace's place.
  */
 #ifndef LB_KERNEL_ABI_H
 #define LB_KERNEL_ABI_H

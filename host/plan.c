@@ -9,6 +9,7 @@
 #include "problem.h"
 #include "select.h"
 #include "status.h"
+#include "sums.h"
 #include "tuning.h"
 #include "types.h"
 #include "weights.h"
@@ -367,6 +368,24 @@ static bool overlaps(const lb_context *context, lb_ptr a, uint64_t a_bytes, lb_p
     return same_memory(context, a, b) && from_a < from_b + b_bytes && from_b < from_a + a_bytes;
 }
 
+/* An array of a call: its name in lb_args. */
+typedef struct array {
+    const char *name;
+    lb_ptr pointer;
+    uint64_t bytes;
+    unsigned align; /* bytes */
+} array;
+
+static lb_status check_apart(const lb_context *context, array output, array other)
+{
+    if (output.bytes && overlaps(context, output.pointer, output.bytes, other.pointer, other.bytes))
+        return lb_fail(LB_INVALID_ARGUMENT,
+                       "lb_run: %s (offset %zu, %" PRIu64 " bytes) overlaps %s (offset %zu)",
+                       output.name, output.pointer.offset, output.bytes, other.name,
+                       other.pointer.offset);
+    return LB_OK;
+}
+
 /* Whole bytes of an element; 1 for narrower ones. */
 static unsigned element_bytes(int32_t type)
 {
@@ -374,16 +393,15 @@ static unsigned element_bytes(int32_t type)
     return bits < 8 ? 1 : (unsigned)bits / 8;
 }
 
-/* Every pointer the problem asks for must be there, and D must not lie over an input. */
+/* Every pointer the problem asks for must be there, and neither D nor its sums may lie over an
+   input or each other. */
 static lb_status check_pointers(const lb_plan *plan, const lb_args *args, const lb_sizes *sizes)
 {
     const lb_problem *p = &plan->problem;
-    const struct {
-        const char *name;
-        lb_ptr pointer;
-        uint64_t bytes;
-        unsigned align; /* bytes */
-    } table[] = {
+    const array d = {"d", args->d, sizes->d, element_bytes(p->d.type)};
+    const array sums = {"d_sums", args->d_sums, sizes->d_sums, 4};
+    const array table[] = {
+        sums,
         {"a", args->a, sizes->a, element_bytes(p->a.type)},
         {"a_scale", args->a_scale, sizes->a_scale, 4},
         {"a_zero", args->a_zero, sizes->a_zero, 4},
@@ -398,7 +416,7 @@ static lb_status check_pointers(const lb_plan *plan, const lb_args *args, const 
     };
     if (!args->d.base)
         return lb_fail(LB_INVALID_ARGUMENT, "lb_run: d is NULL");
-    LB_TRY(check_alignment(plan->context, "lb_run: d", args->d, element_bytes(p->d.type)));
+    LB_TRY(check_alignment(plan->context, "lb_run: d", d.pointer, d.align));
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (!table[i].bytes)
             continue;
@@ -412,11 +430,10 @@ static lb_status check_pointers(const lb_plan *plan, const lb_args *args, const 
             start_of(plan->context, table[i].pointer) == start_of(plan->context, args->d) &&
             p->residual.type == p->d.type && p->residual.ld == p->d.ld &&
             p->residual.batch_stride == p->d.batch_stride && strcmp(table[i].name, "residual") == 0;
-        if (!in_place &&
-            overlaps(plan->context, args->d, sizes->d, table[i].pointer, table[i].bytes))
-            return lb_fail(LB_INVALID_ARGUMENT,
-                           "lb_run: d (offset %zu, %" PRIu64 " bytes) overlaps %s (offset %zu)",
-                           args->d.offset, sizes->d, table[i].name, table[i].pointer.offset);
+        if (!in_place)
+            LB_TRY(check_apart(plan->context, d, table[i]));
+        if (i > 0)
+            LB_TRY(check_apart(plan->context, sums, table[i]));
     }
     if (plan->workspace_bytes) {
         if (args->workspace_bytes < plan->workspace_bytes)
@@ -452,6 +469,9 @@ lb_status lb_run_check(const lb_plan *plan, const lb_args *args, lb_sizes *sizes
     lb_problem call = *p;
     call.m = args->m ? args->m : p->m;
     lb_problem_sizes_of(&call, sizes);
+    if (args->d_sums.base)
+        return lb_sums_check(p);
+    sizes->d_sums = 0;
     return LB_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "status.h"
+#include "sums.h"
 #include "types.h"
 
 /* Kernels count in int32 and pad to tiles: leave room above. */
@@ -442,6 +443,7 @@ void lb_problem_sizes_of(const lb_problem *p, lb_sizes *sizes)
         .residual_zero = COUNT(p->residual.zero) * 4,
         .random = p->rounding == LB_ROUND_STOCHASTIC ? 2 * sizeof(uint64_t) : 0,
         .b_table = batch * COUNT(p->b_table) * (uint64_t)lb_problem_table_entries(p) * 4,
+        .d_sums = p->n && lb_sums_are_of(p->d.type) ? batch * (uint64_t)p->m * 4 : 0,
     };
 #undef COUNT
 }

@@ -16,6 +16,7 @@
 #include "problem.h"
 #include "quantizer.h"
 #include "status.h"
+#include "sums.h"
 #include "types.h"
 #include "weights.h"
 
@@ -85,7 +86,7 @@ static lb_oracle_weights from_blob(const lb_weights *weights, int64_t batch)
 static lb_status run(const lb_plan *plan, const lb_args *args, const lb_kargs *kargs,
                      const lb_sizes *sizes, lb_stream stream)
 {
-    (void)sizes, (void)stream;
+    (void)stream;
     lb_problem p = plan->problem;
     p.m = kargs->m;
     lb_host_args host = {
@@ -120,6 +121,8 @@ static lb_status run(const lb_plan *plan, const lb_args *args, const lb_kargs *k
             }
         }
     }
+    if (sizes->d_sums)
+        lb_sums_make(&p, d, (int32_t *)(void *)((char *)args->d_sums.base + args->d_sums.offset));
     return LB_OK;
 }
 

@@ -4,13 +4,15 @@
  * wrapped, elsewhere copied. Everything made for the call is gone when it returns.
  */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "backend.h"
 #include "problem.h"
 #include "status.h"
 
-/* The caller's arrays in lb_args and their bytes in lb_sizes. D comes first. */
+/* The caller's arrays in lb_args and their bytes in lb_sizes. What is written comes first: D, then
+   its sums. */
 static const struct {
     const char *name;
     size_t pointer, bytes;
@@ -19,12 +21,21 @@ static const struct {
     {                                                                                              \
 #field, offsetof(lb_args, field), offsetof(lb_sizes, field)                                \
     }
-    ARRAY(d),      ARRAY(a),    ARRAY(a_scale),  ARRAY(a_zero),         ARRAY(d_scale),
-    ARRAY(d_zero), ARRAY(bias), ARRAY(residual), ARRAY(residual_scale), ARRAY(residual_zero),
+    ARRAY(d),
+    ARRAY(d_sums),
+    ARRAY(a),
+    ARRAY(a_scale),
+    ARRAY(a_zero),
+    ARRAY(d_scale),
+    ARRAY(d_zero),
+    ARRAY(bias),
+    ARRAY(residual),
+    ARRAY(residual_scale),
+    ARRAY(residual_zero),
     ARRAY(random),
 #undef ARRAY
 };
-enum { ARRAYS = sizeof arrays / sizeof *arrays };
+enum { ARRAYS = sizeof arrays / sizeof *arrays, D = 0, SUMS = 1 };
 
 static lb_ptr *pointer_of(lb_args *args, int i)
 {
@@ -58,6 +69,11 @@ static void take_back(lb_context *context, lb_ptr memory)
         backend->free(context, memory);
 }
 
+static bool overlap(const char *a, uint64_t a_bytes, const char *b, uint64_t b_bytes)
+{
+    return a_bytes && b_bytes && a < b + b_bytes && b < a + a_bytes;
+}
+
 lb_status lb_run_host(const lb_plan *plan, const lb_args *args, lb_stream stream)
 {
     lb_sizes sizes;
@@ -82,9 +98,14 @@ lb_status lb_run_host(const lb_plan *plan, const lb_args *args, lb_stream stream
             status = lb_fail(LB_INVALID_ARGUMENT,
                              "lb_run_host: %s is NULL; the problem needs %" PRIu64 " bytes there",
                              arrays[i].name, bytes);
-        } else if (i > 0 && host[i] == host[0]) { /* lb_run judges whether it may be in place */
-            *pointer = lent[0];
-        } else if (i > 0 && host[i] < host[0] + sizes.d && host[0] < host[i] + bytes) {
+        } else if (i > SUMS && overlap(host[i], bytes, host[SUMS], sizes.d_sums)) {
+            status =
+                lb_fail(LB_INVALID_ARGUMENT,
+                        "lb_run_host: d_sums (%" PRIu64 " bytes) overlaps %s (%" PRIu64 " bytes)",
+                        sizes.d_sums, arrays[i].name, bytes);
+        } else if (i > D && host[i] == host[D]) { /* lb_run judges whether it may be in place */
+            *pointer = lent[D];
+        } else if (i > D && overlap(host[i], bytes, host[D], sizes.d)) {
             status = lb_fail(LB_INVALID_ARGUMENT,
                              "lb_run_host: d (%" PRIu64 " bytes) overlaps %s (%" PRIu64
                              " bytes); it may only be the residual itself",
@@ -100,9 +121,11 @@ lb_status lb_run_host(const lb_plan *plan, const lb_args *args, lb_stream stream
     }
     if (status == LB_OK)
         status = lb_run(plan, &device, stream);
-    /* Waits, and copies D where it is not the caller's own memory that the device wrote. */
-    if (status == LB_OK)
-        status = context->backend->read(context, host[0], lent[0], (size_t)sizes.d, stream);
+    /* Waits, and copies what is not the caller's own memory that the device wrote. */
+    for (int i = D; i <= SUMS && status == LB_OK; i++)
+        if (lent[i].base)
+            status = context->backend->read(context, host[i], lent[i], (size_t)bytes_of(&sizes, i),
+                                            stream);
     for (int i = 0; i < ARRAYS; i++)
         if (lent[i].base)
             take_back(context, lent[i]);

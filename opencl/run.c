@@ -10,12 +10,15 @@
 
 #include "opencl.h"
 #include "status.h"
+#include "sums.h"
 #include "weights.h"
 
 typedef struct plan_impl {
     int passes;
     cl_kernel kernels[LB_MAX_CONCURRENT_RUNS][LB_OPENCL_PASSES];
-    atomic_uint busy; /* one bit per set */
+    cl_kernel sums[LB_MAX_CONCURRENT_RUNS]; /* NULL where D has none */
+    size_t sums_group;                      /* work-items per row */
+    atomic_uint busy;                       /* one bit per set */
 } plan_impl;
 _Static_assert(LB_MAX_CONCURRENT_RUNS == 32, "one bit per concurrent run");
 
@@ -32,6 +35,26 @@ static lb_status make_kernels(lb_plan *plan, plan_impl *impl, cl_program program
             impl->kernels[set][pass] = cl->clCreateKernel(program, row->passes[pass].entry, &error);
             LB_CL_TRY_OF(error, "clCreateKernel", row->passes[pass].entry);
         }
+    return LB_OK;
+}
+
+static lb_status make_sums(lb_plan *plan, plan_impl *impl)
+{
+    static const char *const sources[LB_OPENCL_SOURCES] = {"kernel_abi.h", "requantise.h",
+                                                           "sum_codes.h", "common.clh", "sums.cl"};
+    const lb_cl *cl = lb_opencl_of(plan->context)->cl;
+    char options[64];
+    cl_program program;
+    if (!lb_sums_are_of(plan->problem.d.type))
+        return LB_OK;
+    impl->sums_group = lb_device_has(&plan->context->device, "gpu", NULL) ? 64 : 1;
+    snprintf(options, sizeof options, "-cl-std=CL1.2 -DGROUP=%zu", impl->sums_group);
+    LB_TRY(lb_opencl_program_get(plan->context, sources, options, &program));
+    for (int set = 0; set < LB_MAX_CONCURRENT_RUNS; set++) {
+        cl_int error;
+        impl->sums[set] = cl->clCreateKernel(program, "sums", &error);
+        LB_CL_TRY_OF(error, "clCreateKernel", "sums");
+    }
     return LB_OK;
 }
 
@@ -60,6 +83,8 @@ lb_status lb_opencl_plan_open(lb_plan *plan)
     plan->impl = impl;
     plan->launches = impl->passes;
     lb_status status = make_kernels(plan, impl, program);
+    if (status == LB_OK)
+        status = make_sums(plan, impl);
     if (status != LB_OK)
         lb_opencl_plan_close(plan);
     return status;
@@ -69,10 +94,13 @@ void lb_opencl_plan_close(lb_plan *plan)
 {
     const lb_cl *cl = lb_opencl_of(plan->context)->cl;
     plan_impl *impl = plan->impl;
-    for (int set = 0; set < LB_MAX_CONCURRENT_RUNS; set++)
+    for (int set = 0; set < LB_MAX_CONCURRENT_RUNS; set++) {
         for (int pass = 0; pass < LB_OPENCL_PASSES; pass++)
             if (impl->kernels[set][pass])
                 cl->clReleaseKernel(impl->kernels[set][pass]);
+        if (impl->sums[set])
+            cl->clReleaseKernel(impl->sums[set]);
+    }
     free(impl);
     plan->impl = NULL;
 }
@@ -125,6 +153,7 @@ static lb_status check_buffers(const lb_plan *plan, const lb_args *args, const l
     LB_TRY(check_buffer(o, "residual_scale", args->residual_scale, sizes->residual_scale));
     LB_TRY(check_buffer(o, "residual_zero", args->residual_zero, sizes->residual_zero));
     LB_TRY(check_buffer(o, "random", args->random, sizes->random));
+    LB_TRY(check_buffer(o, "d_sums", args->d_sums, sizes->d_sums));
     return check_buffer(o, "workspace", args->workspace, plan->workspace_bytes);
 }
 
@@ -148,6 +177,12 @@ lb_status lb_opencl_check_queue(const lb_opencl_context *o, const char *call,
 /* ---- Runs ---------------------------------------------------------------------------------------
  */
 
+/* The kernel objects of a run. */
+typedef struct run_kernels {
+    const cl_kernel *passes;
+    cl_kernel sums; /* NULL: not asked for */
+} run_kernels;
+
 static lb_status set_arguments(const lb_cl *cl, cl_kernel kernel, const cl_mem *pointers,
                                const lb_kargs *kargs)
 {
@@ -157,13 +192,39 @@ static lb_status set_arguments(const lb_cl *cl, cl_kernel kernel, const cl_mem *
     return LB_OK;
 }
 
+/* Sums are written where other kernels have their workspace. */
+static lb_status set_sums_arguments(const lb_cl *cl, cl_kernel kernel, const cl_mem *pointers,
+                                    const lb_kargs *kargs, lb_ptr d_sums)
+{
+    lb_kargs own = *kargs;
+    cl_mem mem = d_sums.base;
+    own.offset[LB_PTR_WORKSPACE] = d_sums.offset;
+    LB_TRY(set_arguments(cl, kernel, pointers, &own));
+    LB_CL_TRY(cl->clSetKernelArg(kernel, LB_PTR_WORKSPACE, sizeof mem, &mem), "clSetKernelArg");
+    return LB_OK;
+}
+
 static size_t tiles(int64_t extent, int tile)
 {
     return tile ? (size_t)((extent + tile - 1) / tile) : 1;
 }
 
-static lb_status enqueue(const lb_plan *plan, const cl_kernel *kernels, const cl_mem *pointers,
-                         const lb_kargs *kargs, cl_command_queue queue, bool out_of_order)
+static lb_status enqueue_kernel(const lb_cl *cl, cl_command_queue queue, cl_kernel kernel,
+                                const char *entry, const size_t *global, const size_t *local,
+                                bool after_others)
+{
+    /* On an out-of-order queue: a pass after what it reads, whatever was enqueued before. */
+    if (after_others)
+        LB_CL_TRY(cl->clEnqueueBarrierWithWaitList(queue, 0, NULL, NULL),
+                  "clEnqueueBarrierWithWaitList");
+    LB_CL_TRY_OF(cl->clEnqueueNDRangeKernel(queue, kernel, 3, NULL, global, local, 0, NULL, NULL),
+                 "clEnqueueNDRangeKernel", entry);
+    return LB_OK;
+}
+
+/* Arguments of all kernels are set: what can still fail is the driver. */
+static lb_status enqueue(const lb_plan *plan, run_kernels kernels, const lb_kargs *kargs,
+                         cl_command_queue queue, bool out_of_order)
 {
     const lb_cl *cl = lb_opencl_of(plan->context)->cl;
     const plan_impl *impl = plan->impl;
@@ -173,16 +234,27 @@ static lb_status enqueue(const lb_plan *plan, const cl_kernel *kernels, const cl
         size_t local[3] = {pass->local[0], pass->local[1], 1};
         size_t global[3] = {tiles(kargs->m, pass->tile_m) * local[0],
                             tiles(kargs->n, pass->tile_n) * local[1], (size_t)kargs->batch};
-        LB_TRY(set_arguments(cl, kernels[i], pointers, kargs));
-        /* On an out-of-order queue: a pass after what it reads, whatever was enqueued before. */
-        if (out_of_order && i > 0)
-            LB_CL_TRY(cl->clEnqueueBarrierWithWaitList(queue, 0, NULL, NULL),
-                      "clEnqueueBarrierWithWaitList");
-        LB_CL_TRY_OF(
-            cl->clEnqueueNDRangeKernel(queue, kernels[i], 3, NULL, global, local, 0, NULL, NULL),
-            "clEnqueueNDRangeKernel", pass->entry);
+        LB_TRY(enqueue_kernel(cl, queue, kernels.passes[i], pass->entry, global, local,
+                              out_of_order && i > 0));
     }
-    return LB_OK;
+    if (!kernels.sums)
+        return LB_OK;
+    size_t local[3] = {impl->sums_group, 1, 1};
+    size_t global[3] = {(size_t)kargs->m * local[0], 1, (size_t)kargs->batch};
+    return enqueue_kernel(cl, queue, kernels.sums, "sums", global, local, out_of_order);
+}
+
+static lb_status run_set(const lb_plan *plan, run_kernels kernels, const cl_mem *pointers,
+                         const lb_kargs *kargs, lb_ptr d_sums, cl_command_queue queue,
+                         bool out_of_order)
+{
+    const lb_cl *cl = lb_opencl_of(plan->context)->cl;
+    const plan_impl *impl = plan->impl;
+    for (int i = 0; i < impl->passes; i++)
+        LB_TRY(set_arguments(cl, kernels.passes[i], pointers, kargs));
+    if (kernels.sums)
+        LB_TRY(set_sums_arguments(cl, kernels.sums, pointers, kargs, d_sums));
+    return enqueue(plan, kernels, kargs, queue, out_of_order);
 }
 
 lb_status lb_opencl_run(const lb_plan *plan, const lb_args *args, const lb_kargs *kargs,
@@ -234,7 +306,8 @@ lb_status lb_opencl_run(const lb_plan *plan, const lb_args *args, const lb_kargs
                        "lb_run: %d threads are inside lb_run of this plan already; make a "
                        "second plan for more",
                        LB_MAX_CONCURRENT_RUNS);
-    lb_status status = enqueue(plan, impl->kernels[set], pointers, kargs, queue, out_of_order);
+    run_kernels kernels = {impl->kernels[set], sizes->d_sums ? impl->sums[set] : NULL};
+    lb_status status = run_set(plan, kernels, pointers, kargs, args->d_sums, queue, out_of_order);
     lb_opencl_give_back(&impl->busy, set);
     /* Without a flush an idle driver may not start until the caller waits. */
     if (status == LB_OK)

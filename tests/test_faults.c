@@ -239,18 +239,21 @@ static long every_failure(source s, work *f, const void *what, int cached)
 
 static rig_inputs in;      /* made before anything fails */
 static const char *kernel; /* that plans ask for; NULL: none */
+static int at_sums;        /* failures behind D and before its sums */
 static char cache[] = "/tmp/lowbit-faults-XXXXXX";
 
 typedef struct scene {
     lb_context *context;
     lb_stream stream;
     lb_event *event[2];
-    lb_ptr a, a_scale, bias, d, workspace;
+    lb_ptr a, a_scale, bias, d, d_sums, workspace;
     lb_plan *plan;
     lb_weights *weights;
-    int runs, host_runs; /* 1: lb_run was called; 2: and said yes */
-    int written;         /* launches that wrote a D before lb_run_host */
+    int runs, host_runs;  /* 1: lb_run was called; 2: and said yes */
+    int written;          /* launches that wrote a D before the last lb_run or lb_run_host */
+    int passes, launches; /* on CUDA: of a run without sums, and all before lb_run */
     unsigned char result[4 * 16 * 4];
+    unsigned char sums[4 * 4];
 } scene;
 
 static lb_status act(scene *x, const char *device, int cached)
@@ -270,6 +273,7 @@ static lb_status act(scene *x, const char *device, int cached)
     TRY(rig_upload(x->context, in.host.a_scale, in.sizes.a_scale, &x->a_scale));
     TRY(rig_upload(x->context, in.host.bias, in.sizes.bias, &x->bias));
     TRY(rig_upload(x->context, x->result, sizeof x->result, &x->d));
+    TRY(rig_upload(x->context, x->sums, in.sizes.d_sums, &x->d_sums));
     TRY(lb_plan_create(x->context, &in.problem, &wish, &x->plan));
     TRY(lb_plan_get_info(x->plan, &info));
     TRY(lb_weights_create(x->plan, &in.source, &x->weights));
@@ -282,9 +286,15 @@ static lb_status act(scene *x, const char *device, int cached)
     args.a_scale = x->a_scale;
     args.bias = x->bias;
     args.d = x->d;
+    args.d_sums = x->d_sums;
     args.workspace = x->workspace;
     args.workspace_bytes = (size_t)info.workspace_bytes;
     TRY(lb_event_record(x->event[0], x->stream));
+    x->written = fake_cl.results;
+    x->passes = info.launches;
+#if WITH_CUDA
+    x->launches = cuda->launches;
+#endif
     x->runs = 1;
     TRY(lb_run(x->plan, &args, x->stream));
     x->runs = 2;
@@ -297,6 +307,7 @@ static lb_status act(scene *x, const char *device, int cached)
     args.a_scale = (lb_ptr){in.array[1], 0};
     args.bias = (lb_ptr){in.array[8], 0};
     args.d = (lb_ptr){x->result, 0};
+    args.d_sums.base = in.sizes.d_sums ? x->sums : NULL;
     x->written = fake_cl.results;
     x->host_runs = 1;
     TRY(lb_run_host(x->plan, &args, x->stream));
@@ -319,27 +330,48 @@ static int failed_while_computing(const scene *x)
 #if WITH_CUDA
     if (cuda->failed && strcmp(cuda->failed, "cuStreamSynchronize") == 0)
         return 1;
+    /* D is copied, then its sums. */
+    if (cuda->failed && in.sizes.d_sums && !is_poison(x->result, sizeof x->result))
+        return is_poison(x->sums, sizeof x->sums);
 #endif
     return fake_cl.results > x->written;
+}
+
+/* All of D was enqueued, and then not the pass that sums its rows. */
+static int failed_at_sums(const scene *x)
+{
+#if WITH_CUDA
+    if (in.sizes.d_sums && x->passes && cuda->launches - x->launches >= x->passes)
+        return 1;
+#endif
+    return in.sizes.d_sums && fake_cl.results > x->written;
 }
 
 static lb_status device_work(const void *device, int cached)
 {
     scene x = {0};
     memset(x.result, RIG_POISON, sizeof x.result);
+    memset(x.sums, RIG_POISON, sizeof x.sums);
     lb_status status = act(&x, device, cached);
     if (x.runs == 1) { /* refused: neither D is written; the failure is over unless it stays */
         unsigned char d[sizeof x.result];
         cr_expect_eq(lb_memory_read(x.context, d, x.d, sizeof d, x.stream), LB_OK);
-        cr_expect(is_poison(d, sizeof d), "lb_run failed and D is written");
+        at_sums += failed_at_sums(&x);
+        if (!failed_at_sums(&x))
+            cr_expect(is_poison(d, sizeof d), "lb_run failed and D is written");
+        if (x.d_sums.base) {
+            cr_expect_eq(lb_memory_read(x.context, d, x.d_sums, sizeof x.sums, x.stream), LB_OK);
+            cr_expect(is_poison(d, sizeof x.sums), "lb_run failed and sums are written");
+        }
     }
     if (x.host_runs == 1 && !failed_while_computing(&x))
-        cr_expect(is_poison(x.result, sizeof x.result), "lb_run_host failed and D is written");
+        cr_expect(is_poison(x.result, sizeof x.result) && is_poison(x.sums, sizeof x.sums),
+                  "lb_run_host failed and D is written");
     for (int i = 0; i < 2; i++)
         lb_event_destroy(x.event[i]);
     lb_weights_destroy(x.weights);
     lb_plan_destroy(x.plan);
-    const lb_ptr memory[] = {x.a, x.a_scale, x.bias, x.d, x.workspace};
+    const lb_ptr memory[] = {x.a, x.a_scale, x.bias, x.d, x.d_sums, x.workspace};
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
         lb_memory_free(x.context, memory[i]);
     lb_stream_destroy(x.context, x.stream);
@@ -601,6 +633,40 @@ Test(faults, of_packing_on_devices)
                 source_names[cases[i].source], points);
     }
     stored_free(&gptq);
+}
+
+static void sums_of_rows(void)
+{
+    rig_inputs_free(&in);
+    check_ok(rig_inputs_make("s8.token*s4.channel->s8 m4 n16 k64 +bias", 1, &in));
+    at_sums = 0;
+}
+
+Test(faults, of_sums_of_rows_on_opencl)
+{
+    sums_of_rows();
+    device_faults(OPENCL, "opencl");
+    cr_expect_gt(at_sums, 0);
+    device_faults(HEAP_ONCE, "opencl");
+    device_faults(HEAP_FROM_THEN_ON, "opencl");
+}
+
+Test(faults, of_sums_of_rows_on_the_reference)
+{
+    sums_of_rows();
+    device_faults(HEAP_ONCE, "ref");
+    device_faults(HEAP_FROM_THEN_ON, "ref");
+}
+
+Test(faults, of_sums_of_rows_on_cuda)
+{
+    if (!WITH_CUDA)
+        cr_skip_test("built without CUDA");
+    sums_of_rows();
+    device_faults(CUDA, "cuda");
+    cr_expect_gt(at_sums, 0);
+    device_faults(HEAP_ONCE, "cuda");
+    device_faults(HEAP_FROM_THEN_ON, "cuda");
 }
 
 Test(faults, of_memory_in_formats_files_and_verification)

@@ -358,7 +358,7 @@ static void check_sizes(const size_row *rows, size_t count)
         static const char *const names[] = {
             "a",       "a_scale", "a_zero", "b",        "b_scale",        "b_zero",        "d",
             "d_scale", "d_zero",  "bias",   "residual", "residual_scale", "residual_zero", "random",
-            "b_table"};
+            "b_table", "d_sums"};
         uint64_t have[COUNT(names)], want[COUNT(names)];
         cr_assert_eq(sizeof have, sizeof got - offsetof(lb_sizes, a));
         memcpy(have, (const char *)&got + offsetof(lb_sizes, a), sizeof have);
@@ -396,9 +396,10 @@ Test(problem, dense_arrays_have_their_sizes)
           .d_zero = 4,
           .bias = 20,
           .residual = 15,
-          .residual_scale = 4}},
+          .residual_scale = 4,
+          .d_sums = 12}},
         {"s8*s8->s8.channel m3 n5 k7 b2 +bias.f16", /* D's scales are shared by the batches */
-         {.a = 42, .b = 70, .d = 30, .d_scale = 20, .bias = 20}},
+         {.a = 42, .b = 70, .d = 30, .d_scale = 20, .bias = 20, .d_sums = 24}},
     };
     check_sizes(rows, COUNT(rows));
 }
@@ -406,10 +407,10 @@ Test(problem, dense_arrays_have_their_sizes)
 Test(problem, narrow_rows_start_on_bytes)
 {
     static const size_row rows[] = {
-        {"s4*s4->s4 m3 n5 k7", {.a = 12, .b = 20, .d = 9}},
+        {"s4*s4->s4 m3 n5 k7", {.a = 12, .b = 20, .d = 9, .d_sums = 12}},
         {"u2*t2->f32 m3 n5 k5", {.a = 6, .b = 10, .d = 60}},
-        {"b1*b1->b1 m3 n9 k9", {.a = 6, .b = 18, .d = 6}},
-        {"b1*b1->b1 m1 n1 k1", {.a = 1, .b = 1, .d = 1}},
+        {"b1*b1->b1 m3 n9 k9", {.a = 6, .b = 18, .d = 6, .d_sums = 12}},
+        {"b1*b1->b1 m1 n1 k1", {.a = 1, .b = 1, .d = 1, .d_sums = 4}},
         {"s8*s2@cols->f32 m2 n5 k3", {.a = 6, .b = 6, .d = 40}},
         {"s8*b1@cols->f32 m2 n8 k3", {.a = 6, .b = 3, .d = 64}},
     };
@@ -447,6 +448,8 @@ Test(problem, empty_arrays_take_nothing)
         {"s8.token*s8.channel->s32 m0 n0 k0", {.a = 0}},
         {"s8.token*s8.channel->f32 m0 n4 k5 +bias +res.f16", {.b = 20, .b_scale = 16, .bias = 16}},
         {"s8.token*s8.channel->f32 m3 n0 k5 +bias +res.f16", {.a = 15, .a_scale = 12}},
+        {"s8*s8->s8 m3 n0 k5", {.a = 15}},
+        {"s8*s8->s8 m0 n3 k5", {.b = 15}},
         {"s8.token*s4.g32->f32 m2 n3 k0", {.a_scale = 8, .b_scale = 12, .d = 24}},
     };
     check_sizes(rows, COUNT(rows));

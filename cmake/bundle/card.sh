@@ -48,6 +48,7 @@ step conformance 240 tests/test_conformance
 step chains 60 tests/test_overlap
 step quantizer 90 tests/test_quantizer
 step packer 90 tests/test_packer
+step sums 120 tests/test_sums
 step requantise 120 tests/test_requantise_modes
 sanitize memcheck
 sanitize racecheck

@@ -22,7 +22,7 @@
  *  - Every fallible function returns a status; lb_last_error() then holds one sentence that names
  * the value, the limit and what would work. On any status but LB_OK nothing was written to the
  * outputs; only where a device fails while it computes (LB_DRIVER of lb_run_host, of a sync or of a
- * copy) is D undefined.
+ * copy) is D undefined; see also lb_args.d_sums.
  *  - Structs begin with struct_size (set by their *_INIT macro); fields are only ever appended.
  *  - The caller owns all memory, the workspace and the stream. lb_run never allocates, locks, waits
  * or reads back; it is asynchronous where the device is.
@@ -281,6 +281,7 @@ typedef struct lb_sizes {
     uint64_t bias, residual, residual_scale;
     uint64_t residual_zero, random;
     uint64_t b_table;
+    uint64_t d_sums; /* where lb_args asks for them; 0: this D has none */
 } lb_sizes;
 #define LB_SIZES_INIT LB_STRUCT_INIT(lb_sizes)
 LB_API lb_status lb_problem_sizes(const lb_problem *problem, lb_sizes *sizes);
@@ -408,7 +409,7 @@ typedef struct lb_plan_info {
     int32_t deterministic; /* same inputs, same bits, every run */
     int32_t batch_invariant;
     int32_t proven;   /* the kernel has passed on real hardware of its kind */
-    int32_t launches; /* kernels enqueued per run */
+    int32_t launches; /* kernels enqueued per run; with lb_args.d_sums one more */
     uint64_t workspace_bytes;
     uint64_t workspace_align; /* bytes */
     uint64_t weights_bytes;   /* of the packed blob */
@@ -519,6 +520,13 @@ typedef struct lb_args {
        captured run may be replayed with other values. The random number of an element depends on
        nothing but these two and the element's place. */
     lb_ptr random;
+    /* int32 [batch][M], or base NULL: not wanted. The sum of each row of D as it was written, of
+       the values of its codes (b1: +1 and -1), for the zero points of the next layer's weights. D
+       is s8, u8, s4, u4, s2, u2, t2 or b1, and N at most 2^31 - 1 over its type's largest size
+       (u8: 8421504). Must not overlap D or an input. A pass of its own makes it, behind D's on the
+       same stream: should the driver refuse to enqueue that one, lb_run fails and D is undefined.
+       Where D has no elements nothing is written here either. */
+    lb_ptr d_sums;
 } lb_args;
 #define LB_ARGS_INIT LB_STRUCT_INIT(lb_args)
 
@@ -533,10 +541,10 @@ typedef struct lb_args {
 LB_API lb_status lb_run(const lb_plan *plan, const lb_args *args, lb_stream stream);
 /*
  * The same with arrays in host memory: base + offset of every lb_ptr is a host address. Uses them
- * in place where the device can (ref; OpenCL on CPUs), copies them elsewhere. Returns when D is
- * there. Allocates; the workspace, if given, is the device's as for lb_run, if NULL made for the
- * call. For callers whose tensors are not the device's: bindings, tests. Safe in any number of
- * threads.
+ * in place where the device can (ref; OpenCL on CPUs), copies them elsewhere. Returns when D and
+ * the sums asked for are there. Allocates; the workspace, if given, is the device's as for lb_run,
+ * if NULL made for the call. For callers whose tensors are not the device's: bindings, tests. Safe
+ * in any number of threads.
  */
 LB_API lb_status lb_run_host(const lb_plan *plan, const lb_args *args, lb_stream stream);
 

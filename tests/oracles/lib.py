@@ -17,7 +17,7 @@ class Args(c.Structure):
     _fields_ = (
         [("struct_size", c.c_uint32), ("flags", c.c_uint32), ("m", c.c_int64), ("weights", c.c_void_p)]
         + [(n, Ptr) for n in "a a_scale a_zero d d_scale d_zero bias residual residual_scale workspace".split()]
-        + [("workspace_bytes", c.c_size_t), ("residual_zero", Ptr), ("random", Ptr)]
+        + [("workspace_bytes", c.c_size_t), ("residual_zero", Ptr), ("random", Ptr), ("d_sums", Ptr)]
     )
 
 

@@ -54,7 +54,7 @@ class Args(c.Structure):
     _fields_ = [("struct_size", c.c_uint32), ("flags", c.c_uint32), ("m", c.c_int64), ("weights", c.c_void_p)] + [
         (name, Ptr) for name in ("a", "a_scale", "a_zero", "d", "d_scale", "d_zero", "bias", "residual",
                                  "residual_scale", "workspace")] + [
-        ("workspace_bytes", c.c_size_t), ("residual_zero", Ptr), ("random", Ptr)]
+        ("workspace_bytes", c.c_size_t), ("residual_zero", Ptr), ("random", Ptr), ("d_sums", Ptr)]
 
 
 lib.lb_last_error.restype = c.c_char_p
