@@ -948,7 +948,8 @@ typedef struct lb_packer_args {
 LB_API lb_status lb_packer_create(const lb_plan *plan, const lb_stored *stored, int32_t term,
                                   lb_packer **packer);
 LB_API void lb_packer_destroy(lb_packer *packer);
-/* Enqueues, as lb_run: runs that come later on the stream find the weights packed. */
+/* Enqueues, as lb_run: runs that come later on the stream find the weights packed. The run right
+ * behind must not have LB_RUN_OVERLAP, which would fetch them too early. */
 LB_API lb_status lb_packer_run(const lb_packer *packer, const lb_packer_args *args,
                                lb_stream stream);
 /* Weights without content, for lb_packer_run. memory as for lb_weights_load. */
