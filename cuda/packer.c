@@ -8,12 +8,9 @@
 #include "status.h"
 
 #define THREADS 128 /* at most, by pack.cu */
-#define PASSES 3
-
-static const char *const entries[PASSES] = {"pack_fill", "pack_codes", "pack_meta"};
 
 typedef struct packer_impl {
-    CUfunction functions[PASSES]; /* the context's */
+    CUfunction functions[LB_PACK_PASSES]; /* the context's */
 } packer_impl;
 
 lb_status lb_cuda_packer_open(lb_packer *packer)
@@ -24,8 +21,9 @@ lb_status lb_cuda_packer_open(lb_packer *packer)
         return lb_fail(LB_OUT_OF_MEMORY, "no memory for a packer");
     lb_status status = lb_cuda_enter(c);
     if (status == LB_OK) {
-        for (int i = 0; i < PASSES && status == LB_OK; i++)
-            status = lb_cuda_function_get(c, "pack.fatbin", entries[i], &impl->functions[i]);
+        for (int i = 0; i < LB_PACK_PASSES && status == LB_OK; i++)
+            status =
+                lb_cuda_function_get(c, "pack.fatbin", lb_packer_entries[i], &impl->functions[i]);
         lb_cuda_leave(c);
     }
     if (status != LB_OK) {
@@ -47,8 +45,6 @@ lb_status lb_cuda_packer_run(const lb_packer *packer, const lb_packer_args *args
 {
     const lb_cuda_context *c = lb_cuda_of(packer->context);
     const packer_impl *impl = packer->impl;
-    const uint64_t items[PASSES] = {lb_pack_fill_items(kargs), lb_pack_codes_items(kargs),
-                                    lb_pack_meta_items(kargs)};
     lb_pack_kargs copy = *kargs; /* launches take pointers to writable arguments */
     lb_ptr arrays[LB_PACK_PTRS];
     void *pointers[LB_PACK_PTRS], *parameters[LB_PACK_PTRS + 1];
@@ -64,11 +60,13 @@ lb_status lb_cuda_packer_run(const lb_packer *packer, const lb_packer_args *args
     for (int i = 0; i < LB_PACK_PTRS && status == LB_OK; i++)
         status = lb_cuda_check_pointer(c, "lb_packer_run", lb_packer_names[i], arrays[i],
                                        lb_packer_bytes(packer, kargs, i));
-    for (int i = 0; i < PASSES && status == LB_OK; i++)
-        if (items[i])
-            status = lb_cuda_launch(c, "lb_packer_run", entries[i], impl->functions[i],
-                                    (items[i] + THREADS - 1) / THREADS, THREADS, 0,
+    for (int i = 0; i < LB_PACK_PASSES && status == LB_OK; i++) {
+        uint64_t items = lb_pack_items(kargs, i);
+        if (items)
+            status = lb_cuda_launch(c, "lb_packer_run", lb_packer_entries[i], impl->functions[i],
+                                    (items + THREADS - 1) / THREADS, THREADS, 0,
                                     lb_cuda_stream_of(packer->context, stream), parameters);
+    }
     lb_cuda_leave(c);
     return status;
 }

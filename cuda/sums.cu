@@ -54,6 +54,7 @@ __device__ __forceinline__ uint32_t sum_block(uint32_t mine)
 
 extern "C" __global__ void __launch_bounds__(THREADS) sums(LB_ARGUMENTS)
 {
+    lb_await_inputs();
     int *to = (int *)LB_AT(workspace, WORKSPACE);
     int bits = lb_bits(p.d_type);
     int64_t rows = (int64_t)p.batch * p.m;

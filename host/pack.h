@@ -102,6 +102,15 @@ LB_PACK_FN lb_u64 lb_pack_meta_items(const lb_pack_kargs *p)
     return (lb_u64)p->batch * (lb_u64)p->groups * (lb_u64)p->n_pad;
 }
 
+/* Passes: fill, codes, meta. */
+#define LB_PACK_PASSES 3
+LB_PACK_FN lb_u64 lb_pack_items(const lb_pack_kargs *p, int pass)
+{
+    return pass == 0   ? lb_pack_fill_items(p)
+           : pass == 1 ? lb_pack_codes_items(p)
+                       : lb_pack_meta_items(p);
+}
+
 /* The header, padding where codes go, 0 elsewhere; and no fault. */
 LB_PACK_FN void lb_pack_fill(const lb_pack_kargs *p, LB_GLOBAL const lb_u8 *maps,
                              LB_GLOBAL lb_u8 *weights, LB_GLOBAL lb_u8 *fault, lb_u64 item)

@@ -345,6 +345,7 @@ void lb_packer_destroy(lb_packer *packer)
 
 const char *const lb_packer_names[LB_PACK_PTRS] = {"maps",   "codes",   "scales", "zeros",
                                                    "tables", "weights", "fault"};
+const char *const lb_packer_entries[LB_PACK_PASSES] = {"pack_fill", "pack_codes", "pack_meta"};
 
 void lb_packer_arrays(const lb_packer *packer, const lb_packer_args *args,
                       lb_ptr arrays[LB_PACK_PTRS])
@@ -419,6 +420,22 @@ void lb_host_packer_close(lb_packer *packer)
     (void)packer;
 }
 
+void lb_host_pack(int pass, const lb_pack_kargs *kargs, uint8_t *const arrays[LB_PACK_PTRS])
+{
+    uint8_t *at[LB_PACK_PTRS];
+    for (int i = 0; i < LB_PACK_PTRS; i++)
+        at[i] = arrays[i] ? arrays[i] + kargs->offset[i] : NULL;
+#define AT(name) at[LB_PACK_##name]
+    for (uint64_t item = 0; item < lb_pack_items(kargs, pass); item++)
+        switch (pass) {
+        case 0: lb_pack_fill(kargs, AT(MAPS), AT(WEIGHTS), AT(FAULT), item); break;
+        case 1: lb_pack_codes(kargs, AT(MAPS), AT(CODES), AT(WEIGHTS), AT(FAULT), item); break;
+        default:
+            lb_pack_meta(kargs, AT(SCALES), AT(ZEROS), AT(TABLES), AT(WEIGHTS), AT(FAULT), item);
+        }
+#undef AT
+}
+
 lb_status lb_host_packer_run(const lb_packer *packer, const lb_packer_args *args,
                              const lb_pack_kargs *kargs, lb_stream stream)
 {
@@ -427,15 +444,9 @@ lb_status lb_host_packer_run(const lb_packer *packer, const lb_packer_args *args
     (void)stream;
     lb_packer_arrays(packer, args, arrays);
     for (int i = 0; i < LB_PACK_PTRS; i++)
-        at[i] = arrays[i].base ? (uint8_t *)arrays[i].base + arrays[i].offset : NULL;
-#define AT(name) at[LB_PACK_##name]
-    for (uint64_t item = 0; item < lb_pack_fill_items(kargs); item++)
-        lb_pack_fill(kargs, AT(MAPS), AT(WEIGHTS), AT(FAULT), item);
-    for (uint64_t item = 0; item < lb_pack_codes_items(kargs); item++)
-        lb_pack_codes(kargs, AT(MAPS), AT(CODES), AT(WEIGHTS), AT(FAULT), item);
-    for (uint64_t item = 0; item < lb_pack_meta_items(kargs); item++)
-        lb_pack_meta(kargs, AT(SCALES), AT(ZEROS), AT(TABLES), AT(WEIGHTS), AT(FAULT), item);
-#undef AT
+        at[i] = arrays[i].base;
+    for (int pass = 0; pass < LB_PACK_PASSES; pass++)
+        lb_host_pack(pass, kargs, at);
     return LB_OK;
 }
 

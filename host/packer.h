@@ -19,6 +19,8 @@ struct lb_packer {
 
 /* "codes", as lb_packer_args names it. */
 extern const char *const lb_packer_names[LB_PACK_PTRS];
+/* The kernels of the passes. */
+extern const char *const lb_packer_entries[LB_PACK_PASSES];
 /* The arrays of a call, in pack.h's order. */
 void lb_packer_arrays(const lb_packer *packer, const lb_packer_args *args,
                       lb_ptr arrays[LB_PACK_PTRS]);
@@ -29,6 +31,8 @@ static inline uint64_t lb_packer_bytes(const lb_packer *packer, const lb_pack_ka
     return i == LB_PACK_FAULT && kargs->has_fault ? sizeof(uint32_t) : packer->bytes[i];
 }
 
+/* One pass, by the calling thread; arrays as addresses, offsets not added. */
+void lb_host_pack(int pass, const lb_pack_kargs *kargs, uint8_t *const arrays[LB_PACK_PTRS]);
 lb_status lb_host_packer_open(lb_packer *packer);
 void lb_host_packer_close(lb_packer *packer);
 lb_status lb_host_packer_run(const lb_packer *packer, const lb_packer_args *args,

@@ -116,6 +116,10 @@ lb_status lb_opencl_check_buffer(const lb_opencl_context *o, const char *call, c
 lb_status lb_opencl_check_queue(const lb_opencl_context *o, const char *call,
                                 cl_command_queue queue, bool *out_of_order);
 
+/* Arguments of a kernel: `count` buffers, then one block by value. */
+lb_status lb_opencl_set_arguments(const lb_cl *cl, cl_kernel kernel, const cl_mem *pointers,
+                                  cl_uint count, const void *block, size_t bytes);
+
 /* Claims a free set of kernel objects, one bit each; -1 if all are taken. */
 static inline int lb_opencl_claim(atomic_uint *sets)
 {

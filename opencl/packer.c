@@ -8,14 +8,11 @@
 #include "status.h"
 
 #define GROUP 64 /* work-items */
-#define PASSES 3
-
-static const char *const entries[PASSES] = {"pack_fill", "pack_codes", "pack_meta"};
 static const char *const sources[LB_OPENCL_SOURCES] = {"kernel_abi.h", "common.clh", "pack.h",
                                                        "pack.cl"};
 
 typedef struct packer_impl {
-    cl_kernel kernels[LB_MAX_CONCURRENT_RUNS][PASSES];
+    cl_kernel kernels[LB_MAX_CONCURRENT_RUNS][LB_PACK_PASSES];
     atomic_uint busy;
 } packer_impl;
 
@@ -29,13 +26,13 @@ lb_status lb_opencl_packer_open(lb_packer *packer)
         return lb_fail(LB_OUT_OF_MEMORY, "no memory for a packer");
     atomic_init(&impl->busy, 0);
     packer->impl = impl;
-    for (int i = 0; i < LB_MAX_CONCURRENT_RUNS * PASSES; i++) {
+    for (int i = 0; i < LB_MAX_CONCURRENT_RUNS * LB_PACK_PASSES; i++) {
         cl_int error;
-        impl->kernels[i / PASSES][i % PASSES] =
-            cl->clCreateKernel(program, entries[i % PASSES], &error);
+        impl->kernels[i / LB_PACK_PASSES][i % LB_PACK_PASSES] =
+            cl->clCreateKernel(program, lb_packer_entries[i % LB_PACK_PASSES], &error);
         if (error != CL_SUCCESS) {
             lb_opencl_packer_close(packer);
-            return lb_opencl_fail(error, "clCreateKernel", entries[i % PASSES]);
+            return lb_opencl_fail(error, "clCreateKernel", lb_packer_entries[i % LB_PACK_PASSES]);
         }
     }
     return LB_OK;
@@ -45,27 +42,28 @@ void lb_opencl_packer_close(lb_packer *packer)
 {
     const lb_cl *cl = lb_opencl_of(packer->context)->cl;
     packer_impl *impl = packer->impl;
-    for (int i = 0; i < LB_MAX_CONCURRENT_RUNS * PASSES; i++)
-        if (impl->kernels[i / PASSES][i % PASSES])
-            cl->clReleaseKernel(impl->kernels[i / PASSES][i % PASSES]);
+    for (int i = 0; i < LB_MAX_CONCURRENT_RUNS * LB_PACK_PASSES; i++)
+        if (impl->kernels[i / LB_PACK_PASSES][i % LB_PACK_PASSES])
+            cl->clReleaseKernel(impl->kernels[i / LB_PACK_PASSES][i % LB_PACK_PASSES]);
     free(impl);
     packer->impl = NULL;
 }
 
-static lb_status enqueue(const lb_opencl_context *o, cl_kernel kernel, const char *entry,
-                         const cl_mem *pointers, const lb_pack_kargs *kargs, uint64_t items,
-                         cl_command_queue queue, bool barrier)
+static lb_status enqueue(const lb_opencl_context *o, cl_kernel kernel, int pass,
+                         const cl_mem *pointers, const lb_pack_kargs *kargs, cl_command_queue queue,
+                         bool barrier)
 {
     const lb_cl *cl = o->cl;
+    uint64_t items = lb_pack_items(kargs, pass);
     size_t local[1] = {GROUP}, global[1] = {(size_t)((items + GROUP - 1) / GROUP * GROUP)};
-    for (cl_uint i = 0; i < LB_PACK_PTRS; i++)
-        LB_CL_TRY(cl->clSetKernelArg(kernel, i, sizeof *pointers, &pointers[i]), "clSetKernelArg");
-    LB_CL_TRY(cl->clSetKernelArg(kernel, LB_PACK_PTRS, sizeof *kargs, kargs), "clSetKernelArg");
+    if (!items)
+        return LB_OK;
+    LB_TRY(lb_opencl_set_arguments(cl, kernel, pointers, LB_PACK_PTRS, kargs, sizeof *kargs));
     if (barrier)
         LB_CL_TRY(cl->clEnqueueBarrierWithWaitList(queue, 0, NULL, NULL),
                   "clEnqueueBarrierWithWaitList");
     LB_CL_TRY_OF(cl->clEnqueueNDRangeKernel(queue, kernel, 1, NULL, global, local, 0, NULL, NULL),
-                 "clEnqueueNDRangeKernel", entry);
+                 "clEnqueueNDRangeKernel", lb_packer_entries[pass]);
     return LB_OK;
 }
 
@@ -76,8 +74,6 @@ lb_status lb_opencl_packer_run(const lb_packer *packer, const lb_packer_args *ar
     packer_impl *impl = packer->impl;
     cl_command_queue queue = stream ? stream : o->queue;
     bool out_of_order;
-    const uint64_t items[PASSES] = {lb_pack_fill_items(kargs), lb_pack_codes_items(kargs),
-                                    lb_pack_meta_items(kargs)};
     lb_ptr arrays[LB_PACK_PTRS];
     cl_mem pointers[LB_PACK_PTRS];
     LB_TRY(lb_opencl_check_queue(o, "lb_packer_run", queue, &out_of_order));
@@ -93,10 +89,8 @@ lb_status lb_opencl_packer_run(const lb_packer *packer, const lb_packer_args *ar
                        "lb_packer_run: %d threads are inside it already; make a second packer",
                        LB_MAX_CONCURRENT_RUNS);
     lb_status status = LB_OK;
-    for (int i = 0; i < PASSES && status == LB_OK; i++)
-        if (items[i])
-            status = enqueue(o, impl->kernels[set][i], entries[i], pointers, kargs, items[i], queue,
-                             i && out_of_order);
+    for (int i = 0; i < LB_PACK_PASSES && status == LB_OK; i++)
+        status = enqueue(o, impl->kernels[set][i], i, pointers, kargs, queue, i && out_of_order);
     lb_opencl_give_back(&impl->busy, set);
     if (status == LB_OK)
         o->cl->clFlush(queue);

@@ -58,9 +58,7 @@ static lb_status enqueue(const lb_opencl_context *o, cl_kernel kernel, const cl_
 {
     const lb_cl *cl = o->cl;
     size_t local[1] = {group}, global[1] = {(size_t)kargs->rows * group};
-    for (cl_uint i = 0; i < LB_QUANT_PTRS; i++)
-        LB_CL_TRY(cl->clSetKernelArg(kernel, i, sizeof *pointers, &pointers[i]), "clSetKernelArg");
-    LB_CL_TRY(cl->clSetKernelArg(kernel, LB_QUANT_PTRS, sizeof *kargs, kargs), "clSetKernelArg");
+    LB_TRY(lb_opencl_set_arguments(cl, kernel, pointers, LB_QUANT_PTRS, kargs, sizeof *kargs));
     LB_CL_TRY_OF(cl->clEnqueueNDRangeKernel(queue, kernel, 1, NULL, global, local, 0, NULL, NULL),
                  "clEnqueueNDRangeKernel", "quantize");
     return LB_OK;

@@ -183,13 +183,19 @@ typedef struct run_kernels {
     cl_kernel sums; /* NULL: not asked for */
 } run_kernels;
 
+lb_status lb_opencl_set_arguments(const lb_cl *cl, cl_kernel kernel, const cl_mem *pointers,
+                                  cl_uint count, const void *block, size_t bytes)
+{
+    for (cl_uint i = 0; i < count; i++)
+        LB_CL_TRY(cl->clSetKernelArg(kernel, i, sizeof *pointers, &pointers[i]), "clSetKernelArg");
+    LB_CL_TRY(cl->clSetKernelArg(kernel, count, bytes, block), "clSetKernelArg");
+    return LB_OK;
+}
+
 static lb_status set_arguments(const lb_cl *cl, cl_kernel kernel, const cl_mem *pointers,
                                const lb_kargs *kargs)
 {
-    for (cl_uint i = 0; i < LB_PTR_COUNT; i++)
-        LB_CL_TRY(cl->clSetKernelArg(kernel, i, sizeof *pointers, &pointers[i]), "clSetKernelArg");
-    LB_CL_TRY(cl->clSetKernelArg(kernel, LB_PTR_COUNT, sizeof *kargs, kargs), "clSetKernelArg");
-    return LB_OK;
+    return lb_opencl_set_arguments(cl, kernel, pointers, LB_PTR_COUNT, kargs, sizeof *kargs);
 }
 
 /* Sums are written where other kernels have their workspace. */

@@ -26,4 +26,14 @@
                   check_part_, lb_last_error());                                                   \
     } while (0)
 
+/* A device of this machine, or "auto". */
+static inline lb_context *open_device(const char *selector)
+{
+    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
+    lb_context *context = NULL;
+    desc.device = selector;
+    check_ok(lb_context_create(&desc, &context));
+    return context;
+}
+
 #endif

@@ -180,15 +180,6 @@ static int visit_norms(void (*visit)(const lb_quant *q, const unsigned char *x, 
 
 static lb_context *ref, *other;
 
-static lb_context *open_device(const char *name)
-{
-    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
-    lb_context *context;
-    desc.device = name;
-    check_ok(lb_context_create(&desc, &context));
-    return context;
-}
-
 static void compare_devices(const lb_quant *q, const unsigned char *x, int ld)
 {
     static result expected, got;

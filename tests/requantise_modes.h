@@ -226,13 +226,4 @@ static void compare_residuals(lb_context *reference, lb_context *device, tally *
     }
 }
 
-static lb_context *open_device(const char *selector)
-{
-    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
-    lb_context *context;
-    desc.device = selector;
-    check_ok(lb_context_create(&desc, &context));
-    return context;
-}
-
 #endif

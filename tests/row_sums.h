@@ -93,7 +93,8 @@ static int32_t sum_of(const summed *s, int64_t batch, int64_t m)
 
 /* ---- A run ----------------------------------------------------------------------------------- */
 
-/* Runs of m rows (0 = all), without sums and with them: D is the same, the sums are D's, and
+/* Runs of m rows (0 = all), without sums and with them, then also as one that may overlap what was
+   before: D is the same, the sums are D's, and
    nothing beside them is written. Counts the rows. */
 static long check_sums(summed *s, int64_t m)
 {
@@ -114,6 +115,7 @@ static long check_sums(summed *s, int64_t m)
     check_ok(lb_memory_write(context, s->memory, words, all, s->lane.stream));
     check_ok(rig_lane_poison(&s->lane));
     args.d_sums = (lb_ptr){s->memory.base, s->memory.offset + GUARD * 4};
+    args.flags = LB_RUN_OVERLAP;
     check_ok(lb_run(s->r.plan, &args, s->lane.stream));
     check_ok(rig_lane_read(&s->lane));
     check_ok(lb_memory_read(context, words, s->memory, all, s->lane.stream));

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "case.h"
+#include "check.h"
 #include "cuda.h"
 #include "fake/install.h"
 #include "lines.h"
@@ -22,15 +23,6 @@ static void *other_context(int device)
     void *symbol = dlsym(fake_library, "fake_cuda_other_context");
     memcpy(&make, &symbol, sizeof symbol);
     return make(device);
-}
-
-static lb_context *open_context(const char *device)
-{
-    lb_context *context = NULL;
-    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
-    desc.device = device;
-    cr_assert_eq(lb_context_create(&desc, &context), LB_OK, "%s", lb_last_error());
-    return context;
 }
 
 static int alive(const fake_cuda *f)
@@ -86,7 +78,7 @@ ParameterizedTest(level *l, devices, have_a_word_per_level)
 {
     lb_device_info info = LB_DEVICE_INFO_INIT;
     install(l->settings);
-    lb_context *context = open_context("cuda");
+    lb_context *context = open_device("cuda");
     lb_context_info(context, &info);
     cr_expect_str_eq(info.features, l->words);
     lb_context_destroy(context);
@@ -132,7 +124,7 @@ ParameterizedTest(absence *a, devices, are_absent_for_a_reason)
 Test(context, retains_the_primary_context_and_gives_it_back)
 {
     fake_cuda *f = install("devices=2");
-    lb_context *context = open_context("cuda:1");
+    lb_context *context = open_device("cuda:1");
     cr_expect_eq(f->retains, 1);
     cr_expect_eq(lb_cuda_of(context)->device, 1);
     lb_context_destroy(context);
@@ -147,7 +139,7 @@ Test(context, leaves_the_callers_current_context_alone)
     CUcontext mine, now = NULL;
     cu->cuDevicePrimaryCtxRetain(&mine, 1);
     cu->cuCtxPushCurrent(mine);
-    lb_context *context = open_context("cuda:0");
+    lb_context *context = open_device("cuda:0");
     lb_ptr memory;
     cr_assert_eq(lb_memory_alloc(context, 64, &memory), LB_OK);
     cr_expect_eq(f->depth, 1);
@@ -189,7 +181,7 @@ Test(context, adopts_the_callers)
 Test(context, works_without_the_optional_entry_points)
 {
     install("lacks=cuFuncLoad");
-    lb_context *context = open_context("cuda");
+    lb_context *context = open_device("cuda");
     lb_problem p;
     lb_plan *plan;
     cr_assert_eq(lb_problem_parse("s8*s8->s32 m4 n16 k32", &p), LB_OK);
@@ -203,7 +195,7 @@ Test(context, works_without_the_optional_entry_points)
 Test(memory, goes_there_and_back_from_an_offset)
 {
     install("devices=1");
-    lb_context *context = open_context("cuda");
+    lb_context *context = open_device("cuda");
     lb_ptr memory, inside;
     char back[8] = "";
     cr_assert_eq(lb_memory_alloc(context, 100, &memory), LB_OK);
@@ -223,7 +215,7 @@ Test(memory, goes_there_and_back_from_an_offset)
 Test(events, measure_between_recorded_ones_only)
 {
     install("devices=1");
-    lb_context *context = open_context("cuda");
+    lb_context *context = open_device("cuda");
     lb_event *start, *end;
     lb_stream stream;
     double seconds = 0;
@@ -272,7 +264,7 @@ static void product_close(product *x)
 
 static product open_product(const char *line)
 {
-    product x = {.context = open_context("cuda")};
+    product x = {.context = open_device("cuda")};
     cr_assert_eq(product_open(&x, line, "cuda_gemm_any"), LB_OK, "%s", lb_last_error());
     x.c.args.weights = x.c.copy[0].weights;
     x.c.args.a = x.c.copy[0].a;
@@ -332,7 +324,7 @@ Test(run, refuses_memory_that_is_not_there)
 {
     fake_cuda *f = install("devices=2");
     product x = open_product(LINE);
-    lb_context *second = open_context("cuda:1");
+    lb_context *second = open_device("cuda:1");
     lb_args args = x.c.args;
     lb_ptr far;
     static float host[64];
@@ -360,7 +352,7 @@ Test(run, refuses_the_stream_of_another_context)
 {
     install("devices=2");
     product x = open_product(LINE);
-    lb_context *second = open_context("cuda:1");
+    lb_context *second = open_device("cuda:1");
     lb_stream stream;
     cr_assert_eq(lb_stream_create(second, 0, &stream), LB_OK);
     expect_error(lb_run(x.c.plan, &x.c.args, stream), LB_INVALID_ARGUMENT, "another CUcontext");
@@ -538,7 +530,7 @@ ParameterizedTest(computation *x, kernels, compute_what_the_reference_says)
     fake_cuda *f = install(!x->backwards ? older ? "sm=89" : "sm=90"
                            : hopper      ? "sm=90 units=1 backwards=1"
                                          : "sm=80 backwards=1");
-    lb_context *context = open_context("cuda");
+    lb_context *context = open_device("cuda");
     qb_lines lines = {0};
     size_t computed = 0;
     char why[256];
@@ -588,7 +580,7 @@ static bool captured(fake_cuda *f, lb_context *context, const qb_lines *lines, c
 Test(kernels, every_row_runs_while_a_stream_is_captured)
 {
     fake_cuda *f = install("sm=90");
-    lb_context *context = open_context("cuda");
+    lb_context *context = open_device("cuda");
     qb_lines lines = {0};
     char why[256];
     cr_assert(qb_lines_add_builtin(&lines, NULL, why, sizeof why), "%s", why);
@@ -645,7 +637,7 @@ ParameterizedTest(want *w, cublaslt, is_absent_for_a_reason)
         if (dlopen("libcublasLt.so.13", RTLD_LAZY) || dlopen("libcublasLt.so.12", RTLD_LAZY))
             cr_skip_test("a cuBLASLt is installed here");
     }
-    lb_context *context = open_context("cuda");
+    lb_context *context = open_device("cuda");
     lb_problem p;
     lb_plan *plan = NULL;
     char text[8192];
@@ -677,7 +669,7 @@ Test(cublaslt, refuses_what_its_products_cannot_be)
         {"s8.token*s8->f16 m3 n16 k64", "D is f16"},
     };
     install("sm=90");
-    lb_context *context = open_context("cuda");
+    lb_context *context = open_device("cuda");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         lb_plan *plan = NULL;
         expect_error(plan_cublaslt(context, cases[i].line, &plan), LB_UNSUPPORTED, cases[i].says);
@@ -688,7 +680,7 @@ Test(cublaslt, refuses_what_its_products_cannot_be)
 Test(cublaslt, states_the_workspace_of_its_algorithm)
 {
     fake_cuda *f = install("sm=90");
-    lb_context *context = open_context("cuda");
+    lb_context *context = open_device("cuda");
     lb_problem p;
     lb_plan *plan = NULL, *second = NULL;
     lb_plan_desc desc = LB_PLAN_DESC_INIT;
@@ -719,7 +711,7 @@ Test(cublaslt, is_the_row_for_plain_products_of_newer_devices)
     static const char *const settings[] = {"sm=90", "sm=100", "sm=120"};
     for (int i = 0; i < 3; i++) {
         install(settings[i]);
-        lb_context *context = open_context("cuda");
+        lb_context *context = open_device("cuda");
         lb_problem p;
         lb_plan *plan;
         lb_plan_info info = LB_PLAN_INFO_INIT;
@@ -747,7 +739,7 @@ static bool is_right(product *x, const lb_args *args, int64_t rows)
 Test(cublaslt, leaves_to_its_passes_what_it_cannot_take)
 {
     fake_cuda *f = install("sm=90");
-    product x = {.context = open_context("cuda")};
+    product x = {.context = open_device("cuda")};
     lb_problem p;
     lb_plan_desc desc = LB_PLAN_DESC_INIT;
     lb_ptr wide;
@@ -798,7 +790,7 @@ Test(cublaslt, leaves_to_its_passes_what_it_cannot_take)
 Test(cublaslt, names_a_foreign_stream)
 {
     fake_cuda *f = install("devices=2");
-    lb_context *context = open_context("cuda:0"), *second = open_context("cuda:1");
+    lb_context *context = open_device("cuda:0"), *second = open_device("cuda:1");
     lb_problem p;
     qb_inputs in;
     qb_case c;
@@ -861,7 +853,7 @@ ParameterizedTestParameters(clusters, share_tiles_and_compute_what_the_reference
 ParameterizedTest(shared_tile *x, clusters, share_tiles_and_compute_what_the_reference_says)
 {
     fake_cuda *f = install(x->settings);
-    lb_context *context = open_context("cuda");
+    lb_context *context = open_device("cuda");
     if (!f->runs_kernels)
         cr_skip_test("built without a C++ compiler");
     cr_expect_eq(computes(context, x->line, x->row, QB_DATA_NORMAL, 2e7), 1, "%s", lb_last_error());
@@ -880,7 +872,7 @@ ParameterizedTest(shared_tile *x, clusters, share_tiles_and_compute_what_the_ref
 Test(ceilings, count_what_a_step_does)
 {
     fake_cuda *f = install("sm=90");
-    lb_context *context = open_context("cuda");
+    lb_context *context = open_device("cuda");
     int before = f->allocations, events = f->events;
     lb_ceilings c = LB_CEILINGS_INIT;
     check_ok(lb_measure_ceilings(context, &c));
@@ -898,7 +890,7 @@ Test(ceilings, count_what_a_step_does)
 Test(baseline, is_cublaslt_at_the_problem_s_sizes)
 {
     fake_cuda *f = install("devices=2");
-    lb_context *context = open_context("cuda:0"), *second = open_context("cuda:1");
+    lb_context *context = open_device("cuda:0"), *second = open_device("cuda:1");
     void *library = dlopen(FAKE_CUBLASLT, RTLD_NOW | RTLD_LOCAL);
     char name[256];
     lb_problem p;
@@ -934,7 +926,7 @@ Test(quantizer, gives_the_reference_s_bits)
     if (!f->runs_kernels)
         cr_skip_test("built without a C++ compiler");
     ref = open_device("ref");
-    other = open_context("cuda");
+    other = open_device("cuda");
     int rows = visit_all(compare_devices), norms = visit_norms(compare_devices);
     fprintf(stderr, "cuda, on the host: %d rows equal, %d of an RMSNorm\n", rows, norms);
     lb_context_destroy(other);
@@ -944,7 +936,7 @@ Test(quantizer, gives_the_reference_s_bits)
 Test(quantizer, names_what_it_refuses)
 {
     install("devices=2");
-    lb_context *context = open_context("cuda:0"), *second = open_context("cuda:1");
+    lb_context *context = open_device("cuda:0"), *second = open_device("cuda:1");
     lb_quant q = quant_of(LB_TYPE_S8, LB_QUANT_SYMMETRIC, LB_TYPE_F32, 16);
     lb_quantizer *quantizer;
     lb_quantizer_args args = LB_QUANTIZER_ARGS_INIT;

@@ -14,15 +14,6 @@
 #include "fake/install.h"
 #include "lines.h"
 
-static lb_context *open_context(void)
-{
-    lb_context *context = NULL;
-    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
-    desc.device = "cuda";
-    check_ok(lb_context_create(&desc, &context));
-    return context;
-}
-
 /* A product of a line by a row. */
 typedef struct product {
     qb_inputs in;
@@ -85,7 +76,7 @@ ParameterizedTestParameters(overlap, is_asked_for_where_code_and_driver_can)
 ParameterizedTest(launch *l, overlap, is_asked_for_where_code_and_driver_can)
 {
     fake_cuda *f = install(l->settings);
-    lb_context *context = open_context();
+    lb_context *context = open_device("cuda");
     product x;
     open_product(&x, context, l->line, l->row);
     for (int asked = 0; asked < 2; asked++) {
@@ -107,7 +98,7 @@ ParameterizedTest(launch *l, overlap, is_asked_for_where_code_and_driver_can)
 Test(overlap, may_be_captured)
 {
     fake_cuda *f = install("sm=90");
-    lb_context *context = open_context();
+    lb_context *context = open_device("cuda");
     product x;
     open_product(&x, context, "s8*s4.g32->f16 m3 n40 k256", "cuda_mma_int_16k");
     int alive = f->allocations + f->modules + f->streams + f->events;
@@ -162,7 +153,7 @@ ParameterizedTest(computation *x, overlap, changes_no_result_of_any_row)
 {
     const lb_kernel *row = &lb_cuda_rows[x->row];
     fake_cuda *f = install(x->backwards ? "sm=90 units=1 backwards=1" : "sm=90");
-    lb_context *context = open_context();
+    lb_context *context = open_device("cuda");
     qb_lines lines = {0};
     char why[256];
     if (!f->runs_kernels)
@@ -202,7 +193,7 @@ Test(overlap, fills_the_ring_no_further_than_it_goes)
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         fake_cuda *f = install(all[i].settings);
-        lb_context *context = open_context();
+        lb_context *context = open_device("cuda");
         product x;
         if (!f->runs_kernels)
             cr_skip_test("built without a C++ compiler");
@@ -219,7 +210,7 @@ Test(overlap, fills_the_ring_no_further_than_it_goes)
 Test(overlap, of_a_kernel_that_does_not_wait_is_noticed)
 {
     fake_cuda *f = install("sm=90");
-    lb_context *context = open_context();
+    lb_context *context = open_device("cuda");
     lb_cuda_context *c = lb_cuda_of(context);
     CUlaunchAttribute early = {.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
                                .value.programmatic = 1};

@@ -6,15 +6,6 @@
 #include "fake/install.h"
 #include "packers.h"
 
-static lb_context *open_device(const char *name)
-{
-    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
-    lb_context *context;
-    desc.device = name;
-    check_ok(lb_context_create(&desc, &context));
-    return context;
-}
-
 Test(cuda_packer, makes_the_host_s_bytes, .timeout = 600)
 {
     if (!install("sm=90")->runs_kernels)

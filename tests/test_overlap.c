@@ -33,15 +33,6 @@ typedef struct target {
     char device[24], kernel[64];
 } target;
 
-static lb_context *open_context(const char *device)
-{
-    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
-    lb_context *context = NULL;
-    desc.device = device;
-    check_ok(lb_context_create(&desc, &context));
-    return context;
-}
-
 /* A processor multiplies as it enqueues, and would take long. */
 static int steps_of(const lb_context *context)
 {
@@ -118,7 +109,7 @@ ParameterizedTestParameters(overlap, of_a_chain_of_products_changes_nothing)
     devices[0] = (lb_device_info)LB_DEVICE_INFO_INIT;
     lb_devices(devices, 32, &found);
     for (size_t d = 0; d < found && d < 32; d++) {
-        lb_context *context = open_context(devices[d].selector);
+        lb_context *context = open_device(devices[d].selector);
         for (size_t i = 0; i < lb_kernel_count(context) && count < 256; i++) {
             lb_kernel_info info = LB_KERNEL_INFO_INIT;
             lb_kernel_get_info(context, i, &info);
@@ -133,7 +124,7 @@ ParameterizedTestParameters(overlap, of_a_chain_of_products_changes_nothing)
 
 ParameterizedTest(target *t, overlap, of_a_chain_of_products_changes_nothing)
 {
-    lb_context *context = open_context(t->device);
+    lb_context *context = open_device(t->device);
     int taken = 0;
     for (int i = 0; i < LINES; i++)
         taken += compare(context, t->kernel, lines[i]);

@@ -15,10 +15,7 @@ static void on_every_device(device_test *test)
     size_t count = 0;
     check_ok(lb_devices(infos, 16, &count));
     for (size_t i = 0; i < count && i < 16; i++) {
-        lb_context *context;
-        lb_context_desc desc = LB_CONTEXT_DESC_INIT;
-        desc.device = infos[i].selector;
-        check_ok(lb_context_create(&desc, &context));
+        lb_context *context = open_device(infos[i].selector);
         test(context, infos[i].selector);
         lb_context_destroy(context);
     }
@@ -264,10 +261,7 @@ Test(sums, fit_s32)
         {"s8*s8->u8 m1 n%d k1", 8421504},
         {"s8*s8->s8 m1 n%d k1", 16777215},
     };
-    lb_context *context;
-    lb_context_desc desc = LB_CONTEXT_DESC_INIT;
-    desc.device = "ref";
-    check_ok(lb_context_create(&desc, &context));
+    lb_context *context = open_device("ref");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int more = 0; more < 2; more++) {
             char line[64], part[64];

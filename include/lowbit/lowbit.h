@@ -932,24 +932,26 @@ typedef struct lb_packer_args {
     lb_ptr zeros;  /* likewise */
     lb_ptr tables; /* as lb_weights_source */
     /* uint32 [1], or base NULL: 0, or 1 + the last row of B where something is not allowed (a code
-       that the type does not have, a zero point beyond its range, an infinite entry of a table):
-       such weights must not be used. */
+       that the type does not have, a zero point beyond its range, an entry of a table that is not
+       finite): such weights must not be used. */
     lb_ptr fault;
 } lb_packer_args;
 #define LB_PACKER_ARGS_INIT LB_STRUCT_INIT(lb_packer_args)
 
 /*
  * For weights of a plan. stored NULL: canonical codes, as problem.b says. Else how they are stored,
- * for `term` of the matrix; of the parts only ORDER, in host memory, is read. Needs device memory
- * of 16 bytes for each row and column. UNSUPPORTED where the device has no such kernel, and for
- * codes that lie in more than two places or straddle rows; lb_weights_pack_stored takes them.
- * Immutable, as a plan; may be shared by threads; the plan may go before it.
+ * for `term` of the matrix; of the parts only ORDER and TABLE, in host memory, are read. Needs
+ * device memory of 16 bytes for each row and column (24 where codes lie in two places). UNSUPPORTED
+ * where the device has no such kernel, and for codes that lie in more than two places or straddle
+ * rows; lb_weights_pack_stored takes them. Immutable, as a plan; may be shared by threads; the plan
+ * may go before it.
  */
 LB_API lb_status lb_packer_create(const lb_plan *plan, const lb_stored *stored, int32_t term,
                                   lb_packer **packer);
 LB_API void lb_packer_destroy(lb_packer *packer);
-/* Enqueues, as lb_run: runs that come later on the stream find the weights packed. The run right
- * behind must not have LB_RUN_OVERLAP, which would fetch them too early. */
+/* Enqueues, as lb_run: runs that come later on the stream find the weights packed. They must not
+ * lie over what is read. The run right behind must not have LB_RUN_OVERLAP, which would fetch them
+ * too early. */
 LB_API lb_status lb_packer_run(const lb_packer *packer, const lb_packer_args *args,
                                lb_stream stream);
 /* Weights without content, for lb_packer_run. memory as for lb_weights_load. */

@@ -13,7 +13,7 @@
 
 #include "hash.h"
 #include "loader.h"
-#include "pack.h"
+#include "packer.h"
 
 #include "kernel_abi.h" /* after lowbit.h, whose names it else makes */
 
@@ -480,21 +480,13 @@ static cl_event make_event(void)
 
 static void pack(cl_kernel kernel) /* which is compiled as C too */
 {
-    const lb_pack_kargs *p = &kernel->pack;
     uint8_t *at[LB_PACK_PTRS];
+    int pass = 0;
     for (int i = 0; i < LB_PACK_PTRS; i++)
-        at[i] = (uint8_t *)kernel->pointers[i]->bytes + p->offset[i];
-#define AT(name) at[LB_PACK_##name]
-    if (strcmp(kernel->name, "pack_fill") == 0)
-        for (uint64_t item = 0; item < lb_pack_fill_items(p); item++)
-            lb_pack_fill(p, AT(MAPS), AT(WEIGHTS), AT(FAULT), item);
-    else if (strcmp(kernel->name, "pack_codes") == 0)
-        for (uint64_t item = 0; item < lb_pack_codes_items(p); item++)
-            lb_pack_codes(p, AT(MAPS), AT(CODES), AT(WEIGHTS), AT(FAULT), item);
-    else
-        for (uint64_t item = 0; item < lb_pack_meta_items(p); item++)
-            lb_pack_meta(p, AT(SCALES), AT(ZEROS), AT(TABLES), AT(WEIGHTS), AT(FAULT), item);
-#undef AT
+        at[i] = (uint8_t *)kernel->pointers[i]->bytes;
+    while (strcmp(kernel->name, lb_packer_entries[pass]) != 0)
+        pass++;
+    lb_host_pack(pass, &kernel->pack, at);
 }
 
 static cl_int CL_API_CALL fake_clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel,
