@@ -490,7 +490,7 @@ ParameterizedTestParameters(kernels, compute_what_the_reference_says)
    STRIDE-th line, another one than its neighbours. Warpgroups' large tiles cost twice as much as
    the others; what a library computes costs nothing. */
 #ifdef __SANITIZE_ADDRESS__
-#define STRIDE 8
+#define STRIDE 16
 #else
 #define STRIDE 1
 #endif

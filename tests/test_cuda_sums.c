@@ -30,14 +30,6 @@ Test(cuda_sums, are_those_of_every_type_and_shape_on_ampere)
     types_and_shapes("sm=80");
 }
 
-/* The emulator is slow under AddressSanitizer, and the kernel of sums the same. */
-#ifndef __SANITIZE_ADDRESS__
-Test(cuda_sums, are_those_of_every_type_and_shape_on_hopper)
-{
-    types_and_shapes("sm=90 backwards=1");
-}
-#endif
-
 /* Each row on the first lines that it takes: split k, clusters, persistent blocks among them. */
 static size_t behind_rows(const char *settings)
 {
@@ -69,10 +61,18 @@ Test(cuda_sums, are_made_behind_every_row_of_ampere)
     fprintf(stderr, "sums: behind %zu rows (sm=80)\n", behind_rows("sm=80"));
 }
 
+/* The emulator is slow under AddressSanitizer, and the kernel of sums the same. */
+#ifndef __SANITIZE_ADDRESS__
+Test(cuda_sums, are_those_of_every_type_and_shape_on_hopper)
+{
+    types_and_shapes("sm=90 backwards=1");
+}
+
 Test(cuda_sums, are_made_behind_every_row_of_hopper)
 {
     fprintf(stderr, "sums: behind %zu rows (sm=90)\n", behind_rows("sm=90"));
 }
+#endif
 
 /* One launch more, only where it is asked for, on the caller's stream, which may be captured. */
 Test(cuda_sums, are_one_launch_more)
