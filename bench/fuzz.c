@@ -131,6 +131,8 @@ static void draw(uint64_t *state, lb_problem *p)
     p->b.zero = draw_zero(state, p->b.scale);
     if (p->b.scale)
         p->b.scale_type = PICK(state, LB_TYPE_F32, LB_TYPE_F16, LB_TYPE_BF16);
+    if (p->b.scale == LB_PER_GROUP && one_in(state, 3)) /* of two levels */
+        p->b.scale_type = LB_TYPE_U8;
     p->b.layout = one_in(state, 5) ? LB_LAYOUT_COLS : LB_LAYOUT_ROWS;
     if (p->d.type < LB_TYPE_F16) {
         p->d.scale = PICK(state, LB_PER_NONE, LB_PER_TENSOR, LB_PER_CHANNEL, LB_PER_TOKEN);
@@ -223,7 +225,7 @@ static void tidy(lb_problem *p)
 {
     if (p->b.scale != LB_PER_GROUP)
         p->b.group = 0;
-    if (!p->b.scale)
+    if (!p->b.scale || (p->b.scale != LB_PER_GROUP && p->b.scale_type == LB_TYPE_U8))
         p->b.scale_type = 0;
     lb_operand *operands[] = {&p->a, &p->b, &p->d, &p->residual};
     for (size_t i = 0; i < sizeof operands / sizeof *operands; i++)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARRAYS 14 /* as qb_inputs_make lists them */
+#define ARRAYS 15 /* as qb_inputs_make lists them */
 
 /* ---- Random numbers -------------------------------------------------------------------------- */
 
@@ -200,6 +200,27 @@ static void fill_zeros(int32_t type, qb_data data, uint64_t *state, int32_t *arr
     }
 }
 
+/* The largest scale of two levels with which the values of all codes, and all zero points if there
+   are some, stay within 8 bits. */
+static int most_step(const lb_operand *b)
+{
+    range r = range_of(b->type);
+    int low = b->zero ? r.max - r.min : -r.min, high = b->zero ? r.max - r.min : r.max;
+    int most = 127 / high;
+    return low && 128 / low < most ? 128 / low : most;
+}
+
+static void fill_steps(const lb_operand *b, qb_data data, uint64_t *state, uint8_t *array,
+                       uint64_t bytes)
+{
+    unsigned most = (unsigned)most_step(b);
+    for (size_t i = 0; i < bytes; i++) {
+        uint64_t random = next(state) >> 32;
+        array[i] = (uint8_t)(data == QB_DATA_EXTREME ? (random & 1 ? most : random >> 1 & 1)
+                                                     : 1 + random % most);
+    }
+}
+
 static float d_target(int32_t type)
 {
     switch (type) {
@@ -264,7 +285,8 @@ static void fill(qb_inputs *in, qb_data data, uint64_t seed, unsigned char *cons
     int64_t batch = p->batch ? p->batch : 1;
     uint64_t state = seed * 0x2545f4914f6cdd1du + 1;
     float a = range_of(p->a.type).sigma, root = sqrtf((float)(p->k ? p->k : 1));
-    float b = range_of(p->b.type).sigma * root;
+    bool stepped = s->b_channel_scale != 0;
+    float b = range_of(p->b.type).sigma * root * (stepped ? (float)most_step(&p->b) / 2 : 1);
     float sum = a * b,
           value = (p->a.scale ? 1 : a) * (p->b.scale ? 1 : b); /* standard deviations */
     float residual = range_of(p->residual.type).sigma;
@@ -277,8 +299,12 @@ static void fill(qb_inputs *in, qb_data data, uint64_t seed, unsigned char *cons
     fill_scales(LB_TYPE_F32, 1 / a, &state, array[1], s->a_scale);
     fill_zeros(p->a.type, data, &state, (int32_t *)array[2], s->a_zero);
     fill_operand(&p->b, data, 1, &state, array[3], s->b);
-    fill_scales(p->b.scale_type ? p->b.scale_type : LB_TYPE_F32, 1 / b, &state, array[4],
-                s->b_scale);
+    if (stepped)
+        fill_steps(&p->b, data, &state, array[4], s->b_scale);
+    else
+        fill_scales(p->b.scale_type ? p->b.scale_type : LB_TYPE_F32, 1 / b, &state, array[4],
+                    s->b_scale);
+    fill_scales(LB_TYPE_F32, 1 / b, &state, array[14], s->b_channel_scale);
     fill_zeros(p->b.type, data, &state, (int32_t *)array[5], s->b_zero);
     if (p->rounding == LB_ROUND_THRESHOLD)
         fill_thresholds(sum, data, &state, (int32_t *)array[6], s->d_scale);
@@ -321,7 +347,7 @@ lb_status qb_inputs_make(const lb_problem *problem, qb_data data, uint64_t seed,
     const uint64_t bytes[ARRAYS] = {s->a,       s->a_scale,  s->a_zero,         s->b,
                                     s->b_scale, s->b_zero,   s->d_scale,        s->d_zero,
                                     s->bias,    s->residual, s->residual_scale, s->residual_zero,
-                                    s->random,  s->b_table};
+                                    s->random,  s->b_table,  s->b_channel_scale};
     uint64_t total = 0;
     for (int i = 0; i < ARRAYS; i++)
         total += (bytes[i] + 63) / 64 * 64 + 64;
@@ -346,6 +372,7 @@ lb_status qb_inputs_make(const lb_problem *problem, qb_data data, uint64_t seed,
     in->host.residual_zero = (const void *)array[11];
     in->host.random = (const void *)array[12];
     in->host.b_table = (const void *)array[13];
+    in->host.b_channel_scale = (const void *)array[14];
     return LB_OK;
 }
 
@@ -361,5 +388,6 @@ lb_weights_source qb_inputs_weights(const qb_inputs *in)
                                .codes = in->host.b,
                                .scales = in->host.b_scale,
                                .zeros = in->host.b_zero,
-                               .tables = in->host.b_table};
+                               .tables = in->host.b_table,
+                               .channel_scales = in->host.b_channel_scale};
 }

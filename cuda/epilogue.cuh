@@ -22,6 +22,7 @@ struct lb_io {
     const float *w_scale; /* [groups][n_pad] */
     const int *w_zero;
     const int *w_sum;
+    const int *w_step;   /* [steps][n_pad] */
     const uint8_t *bias; /* element 0 of this batch */
     const uint8_t *residual;
     const float *residual_scale;
@@ -44,6 +45,7 @@ struct lb_io {
         io.w_scale = (const float *)(meta + p.w_scale);                                            \
         io.w_zero = (const int *)(meta + p.w_zero);                                                \
         io.w_sum = (const int *)(meta + p.w_sum);                                                  \
+        io.w_step = (const int *)(LB_AT(w, W) + p.w_step + (batch)*p.w_step_batch);                \
         io.bias = LB_AT(bias, BIAS) + (batch)*p.n * (lb_bits(p.bias_type) / 8);                    \
         io.residual =                                                                              \
             LB_AT(residual, RESIDUAL) + (batch)*p.r_batch * lb_bits(p.residual_type) / 8;          \

@@ -5,7 +5,8 @@
  *
  *     sum_g scale[g,n] * (sum_{k in g} a b - zb sum a - za sum b + length za zb)
  *
- * c4 and c2 weights are looked up in one table, or in one per group and row of B.
+ * c4 and c2 weights are looked up in one table, or in one per group and row of B; b of scales of
+ * two levels is (code - zero point) * scale of its group.
  *
  * Constraints: n_pad a multiple of 16 (layout), nothing else.
  */
@@ -34,7 +35,11 @@ extern "C" __global__ void __launch_bounds__(128, 4) gemm_any(LB_ARGUMENTS)
         int from = g * p.group, to = min(from + p.group, p.k);
         int acc[C] = {}, sum_a = 0;
         float term[C] = {};
+        int words[C] = {};
         for (int k = from; k < to; k++) {
+            if ((p.flags & LB_KF_B_STEP) && k % p.step_group == 0)
+                LB_EACH(j)
+            words[j] = io.w_step[(int64_t)(k / p.step_group) * p.n_pad + n + j];
             int ai = float_a ? 0 : lb_int_at(p.a_type, a, k);
             float af = float_a ? lb_float_at(p.a_type, a, k) : 0.0f;
             sum_a += ai;
@@ -49,6 +54,8 @@ extern "C" __global__ void __launch_bounds__(128, 4) gemm_any(LB_ARGUMENTS)
                         b -= io.w_zero[(int64_t)g * p.n_pad + n + j];
                     term[j] = fmaf(af, __int2float_rn(b), term[j]);
                 } else {
+                    if (p.flags & LB_KF_B_STEP)
+                        b = b * (words[j] & 0xffff) + (words[j] >> 16);
                     acc[j] += ai * b;
                 }
             }

@@ -169,13 +169,17 @@ static double cost(const lb_kernel *kernel, const lb_problem *p, const lb_device
 #define FAMILY_any(tile_m, tile_n, threads, shared)                                                \
     .image = "gemm_any.fatbin", .passes = {{"gemm_any", tile_m, tile_n, threads, shared}}
 
-/* Of mma_int.cu: signs of A and W, "n" for W of less than 8 bits, "g" for scales along k. */
+/* "g" for scales along k, "t" for those of two levels. */
+static const char *scales_of(const lb_problem *p)
+{
+    return lb_problem_is_stepped(p) ? "t" : lb_problem_groups(p) > 1 ? "g" : "";
+}
+
+/* Of mma_int.cu: signs of A and W, "n" for W of less than 8 bits, scales. */
 static void variant_int(const lb_problem *p, char *suffix, size_t capacity)
 {
-    bool grouped = lb_problem_groups(p) > 1;
     char w = lb_type_bits(p->b.type) < 8 ? 'n' : p->b.type == LB_TYPE_U8 ? 'u' : 's';
-    snprintf(suffix, capacity, "_%c%c%s", p->a.type == LB_TYPE_U8 ? 'u' : 's', w,
-             grouped ? "g" : "");
+    snprintf(suffix, capacity, "_%c%c%s", p->a.type == LB_TYPE_U8 ? 'u' : 's', w, scales_of(p));
 }
 
 #define FAMILY_mma_int(tile_m, tile_n, threads, shared)                                            \
@@ -259,12 +263,11 @@ static void variant_table(const lb_problem *p, char *suffix, size_t capacity)
     .image = "mma_table.fatbin", .variant = variant_table, .split = 64,                            \
     .passes = {{"mma_table_" #tile_m "k", tile_m, tile_n, threads, shared}, FINISH}
 
-/* Of wgmma_int.cu: "a" for A of u8, W's sign and bits, "g" for scales along k. */
+/* Of wgmma_int.cu: "a" for A of u8, W's sign and bits, scales. */
 static void variant_wgmma(const lb_problem *p, char *suffix, size_t capacity)
 {
     snprintf(suffix, capacity, "_%s%c%d%s", p->a.type == LB_TYPE_U8 ? "a" : "",
-             p->b.type == LB_TYPE_U8 ? 'u' : 's', lb_type_bits(p->b.type),
-             lb_problem_groups(p) > 1 ? "g" : "");
+             p->b.type == LB_TYPE_U8 ? 'u' : 's', lb_type_bits(p->b.type), scales_of(p));
 }
 
 #define FAMILY_wgmma_int(tile_m, tile_n, threads, shared)                                          \
@@ -332,7 +335,7 @@ static void variant_mma_planes(const lb_problem *p, char *suffix, size_t capacit
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
 const lb_kernel lb_cuda_rows[] = {
-#define LB_KERNEL(kernel, family, eats, text, a, b, d, least, most, lacks, marks, words, tile_m,   \
+#define LB_KERNEL(kernel, family, eats, text, a, b, d, least, most, unlike, marks, words, tile_m,  \
                   tile_n, threads, shared, gops)                                                   \
     {.name = #kernel,                                                                              \
      .layout = #eats,                                                                              \
@@ -340,7 +343,7 @@ const lb_kernel lb_cuda_rows[] = {
      .a_types = a,                                                                                 \
      .b_types = b,                                                                                 \
      .d_types = d,                                                                                 \
-     .caps = LB_CAP_ALL & ~(uint32_t)(lacks),                                                      \
+     .caps = LB_CAP_ALL ^ (uint32_t)(unlike),                                                      \
      .flags = LB_ROW_BATCH_INVARIANT | marks,                                                      \
      .m_min = least,                                                                               \
      .m_max = most,                                                                                \

@@ -6,6 +6,9 @@
  *
  *     sum_g scale[g,n] * (sum_{k in g} a b - zb sum a - za sum b + length za zb)
  *
+ * With scales of two levels b is (code - zb) * scale of its group, a byte when it is widened, and
+ * there is one group.
+ *
  * sum a comes from one more product, of A and ones, so that it lies where it is needed.
  *
  * Constraints: weights in block16x64; groups of a multiple of 32.
@@ -19,9 +22,9 @@ namespace
 constexpr int BK = 64; /* elements, and bytes, of a row of a tile */
 
 /* BM x BN by WM x WN warps; W8: weights of 8 bits; A_U, W_U: unsigned 8 bits; GROUPED: scales along
-   k, so that sums are of one group and added up in f32. */
+   k, so that sums are of one group and added up in f32; STEPPED: scales of two levels. */
 template <int BM, int BN, int WM, int WN, int STAGES, bool W8, bool A_U, bool W_U, bool GROUPED,
-          bool SPLIT>
+          bool STEPPED, bool SPLIT>
 struct product {
     static constexpr int THREADS = WM * WN * 32;
     static constexpr int MI = BM / WM / 16, NI = BN / WN / 8;
@@ -60,6 +63,7 @@ struct product {
         lb_decoder decoder = lb_decoder_of(p.b_type);
         lb_chunks<BM, THREADS> a_way;
         lb_chunks<BN, THREADS> w_way;
+        int words[w_way.count]; /* STEPPED */
         bool sums = p.flags & LB_KF_B_ZERO;
         int warp = (int)threadIdx.x / 32;
         int row = warp / WN * (BM / WM), column = warp % WN * (BN / WN);
@@ -76,6 +80,8 @@ struct product {
                     lb_copy_blocks<BN, THREADS>(w_tile(s), blocks, s);
                 else
                     lb_fetch_blocks(w_way, blocks, s);
+                if constexpr (STEPPED)
+                    lb_fetch_steps<BN, THREADS>(words, blocks, p, io, s * BK);
             }
             lb_copy_commit();
         };
@@ -84,7 +90,9 @@ struct product {
                 return;
             if (!rows.direct)
                 lb_put_rows(a_tile(s), a_way, rows, s * BK);
-            if constexpr (!W8)
+            if constexpr (STEPPED)
+                lb_put_steps(w_tile(s), w_way, words, bits, decoder);
+            else if constexpr (!W8)
                 lb_put_blocks(w_tile(s), w_way, bits, decoder);
         };
 
@@ -121,29 +129,31 @@ struct product {
 
 } // namespace
 
-#define KERNEL(name, bm, bn, wm, wn, stages, split, w8, a_u, w_u, grouped)                         \
+#define KERNEL(name, bm, bn, wm, wn, stages, split, w8, a_u, w_u, grouped, stepped)                \
     extern "C" __global__ void __launch_bounds__(wm *wn * 32, 1) name(LB_ARGUMENTS)                \
     {                                                                                              \
-        product<bm, bn, wm, wn, stages, w8, a_u, w_u, grouped, split> x;                           \
+        product<bm, bn, wm, wn, stages, w8, a_u, w_u, grouped, stepped, split> x;                  \
         x.run(LB_PASS);                                                                            \
     }
 
-/* The variants that kernels.c names: A and W signed or unsigned, W narrow; by groups, for which
-   a tile of 128 x 128 would need more registers than 8 warps have. */
+/* The variants that kernels.c names: A and W signed or unsigned, W narrow, of two levels; by
+   groups, for which a tile of 128 x 128 would need more registers than 8 warps have. */
 #define PLAIN(name, ...)                                                                           \
-    KERNEL(name##_ss, __VA_ARGS__, true, false, false, false)                                      \
-    KERNEL(name##_us, __VA_ARGS__, true, true, false, false)                                       \
-    KERNEL(name##_su, __VA_ARGS__, true, false, true, false)                                       \
-    KERNEL(name##_uu, __VA_ARGS__, true, true, true, false)                                        \
-    KERNEL(name##_sn, __VA_ARGS__, false, false, false, false)                                     \
-    KERNEL(name##_un, __VA_ARGS__, false, true, false, false)
+    KERNEL(name##_ss, __VA_ARGS__, true, false, false, false, false)                               \
+    KERNEL(name##_us, __VA_ARGS__, true, true, false, false, false)                                \
+    KERNEL(name##_su, __VA_ARGS__, true, false, true, false, false)                                \
+    KERNEL(name##_uu, __VA_ARGS__, true, true, true, false, false)                                 \
+    KERNEL(name##_sn, __VA_ARGS__, false, false, false, false, false)                              \
+    KERNEL(name##_un, __VA_ARGS__, false, true, false, false, false)                               \
+    KERNEL(name##_snt, __VA_ARGS__, false, false, false, false, true)                              \
+    KERNEL(name##_unt, __VA_ARGS__, false, true, false, false, true)
 #define GROUPS(name, ...)                                                                          \
-    KERNEL(name##_ssg, __VA_ARGS__, true, false, false, true)                                      \
-    KERNEL(name##_usg, __VA_ARGS__, true, true, false, true)                                       \
-    KERNEL(name##_sug, __VA_ARGS__, true, false, true, true)                                       \
-    KERNEL(name##_uug, __VA_ARGS__, true, true, true, true)                                        \
-    KERNEL(name##_sng, __VA_ARGS__, false, false, false, true)                                     \
-    KERNEL(name##_ung, __VA_ARGS__, false, true, false, true)
+    KERNEL(name##_ssg, __VA_ARGS__, true, false, false, true, false)                               \
+    KERNEL(name##_usg, __VA_ARGS__, true, true, false, true, false)                                \
+    KERNEL(name##_sug, __VA_ARGS__, true, false, true, true, false)                                \
+    KERNEL(name##_uug, __VA_ARGS__, true, true, true, true, false)                                 \
+    KERNEL(name##_sng, __VA_ARGS__, false, false, false, true, false)                              \
+    KERNEL(name##_ung, __VA_ARGS__, false, true, false, true, false)
 
 PLAIN(mma_int_128, 128, 128, 2, 4, 3, false)
 PLAIN(mma_int_64, 64, 128, 2, 4, 4, false)

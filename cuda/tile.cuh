@@ -141,6 +141,29 @@ LB_DEVICE uint4 lb_decode16(const uint4 &raw, int bits, const lb_decoder &d)
     return make_uint4(w[0], w[1], w[2], w[3]);
 }
 
+/* The bytes of weights whose scales have two levels: (code ^ flip) * times + plus, the top bit
+   turned. Four at once and without carries, since every value fits in 8 bits (weights.c). */
+struct lb_stepper {
+    uint32_t times, plus;
+};
+
+/* Of a group's word (weights.h); bias: what `flip` adds to a code's value. */
+LB_DEVICE lb_stepper lb_stepper_of(int word, int bias)
+{
+    int times = word & 0xffff;
+    return {(uint32_t)times, 0x01010101u * (uint32_t)(128 + (word >> 16) - times * bias)};
+}
+
+LB_DEVICE int lb_step_bias(const lb_decoder &d)
+{
+    return (int)(d.flip & 0xffu);
+}
+
+LB_DEVICE uint32_t lb_step4(uint32_t flipped, const lb_stepper &x)
+{
+    return (flipped * x.times + x.plus) ^ 0x80808080u;
+}
+
 /* The first `count` bytes, zeros behind. */
 LB_DEVICE uint4 lb_keep(uint4 v, int count)
 {
@@ -313,6 +336,35 @@ LB_DEVICE void lb_put_blocks(uint8_t *tile, const lb_chunks<BN, THREADS> &c, int
         int at = (int)threadIdx.x + i * THREADS;
         if (BN * 4 % THREADS == 0 || at < BN * 4)
             *(uint4 *)(tile + lb_chunk_at(at / 4, at % 4)) = lb_decode16(c.raw[i], bits, decoder);
+    }
+}
+
+/* The same of weights whose scales have two levels: with the words of the chunks' groups. */
+template <int BN, int THREADS>
+LB_DEVICE void lb_fetch_steps(int (&words)[lb_chunks<BN, THREADS>::count], const lb_blocks &b,
+                              const lb_kargs &p, const lb_io &io, int k0)
+{
+#pragma unroll
+    for (int i = 0; i < lb_chunks<BN, THREADS>::count; i++) {
+        int at = (int)threadIdx.x + i * THREADS, n = min(b.first + min(at / 4, BN - 1), b.rows - 1);
+        int g = min((k0 + at % 4 * 16) / p.step_group, p.steps - 1);
+        words[i] = io.w_step[(int64_t)g * p.n_pad + n];
+    }
+}
+
+template <int BN, int THREADS>
+LB_DEVICE void lb_put_steps(uint8_t *tile, const lb_chunks<BN, THREADS> &c,
+                            const int (&words)[lb_chunks<BN, THREADS>::count], int bits,
+                            const lb_decoder &decoder)
+{
+#pragma unroll
+    for (int i = 0; i < c.count; i++) {
+        int at = (int)threadIdx.x + i * THREADS;
+        lb_stepper x = lb_stepper_of(words[i], lb_step_bias(decoder));
+        uint4 v = lb_decode16(c.raw[i], bits, {decoder.flip, 0, 0});
+        if (BN * 4 % THREADS == 0 || at < BN * 4)
+            *(uint4 *)(tile + lb_chunk_at(at / 4, at % 4)) =
+                make_uint4(lb_step4(v.x, x), lb_step4(v.y, x), lb_step4(v.z, x), lb_step4(v.w, x));
     }
 }
 

@@ -97,11 +97,14 @@ struct lb_no_count {
     }
 };
 
-/* BT rows of A, BK of k a stage, in 128 bytes; BITS of W. */
-template <int BT, int BK, int BITS> struct lb_ring {
+/* BT rows of A, BK of k a stage, in 128 bytes; BITS of W, STEPPED: with the words of scales of two
+   levels (weights.h) for each 32 of k. */
+template <int BT, int BK, int BITS, bool STEPPED = false> struct lb_ring {
     static constexpr int ELEMENT = 1024 / BK; /* bits of A in shared memory */
     static constexpr int A_BYTES = BT * 128, W_HALF = 64 * BK * BITS / 8;
-    static constexpr int STAGE = A_BYTES + (2 * W_HALF + 1023) / 1024 * 1024;
+    static constexpr int W_BYTES = (2 * W_HALF + 1023) / 1024 * 1024;
+    static constexpr int WORDS = LB_WG_COLUMNS * 4, MOST_WORDS = STEPPED ? BK / 32 * WORDS : 0;
+    static constexpr int STAGE = A_BYTES + W_BYTES + MOST_WORDS;
     static constexpr int STAGES = LB_WG_RING / STAGE < 12 ? LB_WG_RING / STAGE : 12;
     static constexpr int LAG = STAGES / 2; /* stages whose rows are on their way */
 
@@ -168,31 +171,66 @@ template <int BT, int BK, int BITS> struct lb_ring {
             lb_barrier_arrive(at(s).full);
     }
 
-    /* W of a stage, by one thread. */
-    static LB_DEVICE void fill_weights(const stage &to, const uint8_t *w, int64_t pitch)
+    /* A stage of BK of k has one row of words where groups end with stages, else one for each 32.
+     */
+    static LB_DEVICE int word_rows(const lb_kargs &p)
     {
-        lb_barrier_expect(to.full, 2 * W_HALF);
+        return p.step_group % BK == 0 ? 1 : BK / 32;
+    }
+
+    /* The columns that a tile multiplies with. */
+    struct weights {
+        const uint8_t *codes, *words;
+        int64_t pitch; /* of 64 columns' codes, bytes */
+    };
+
+    static LB_DEVICE weights weights_of(const lb_kargs &p, const uint8_t *blob, const lb_tile &tile)
+    {
+        weights w;
+        w.pitch = (int64_t)p.k_pad * 64 * BITS / 8;
+        w.codes = blob + p.w_codes + tile.batch * p.w_codes_batch + tile.n / 64 * w.pitch;
+        w.words = blob + p.w_step + tile.batch * p.w_step_batch + tile.n * 4;
+        return w;
+    }
+
+    /* W of stage `step` of k, by one thread. */
+    static LB_DEVICE void fill_weights(const stage &to, const lb_kargs &p, const weights &from,
+                                       unsigned step)
+    {
+        const uint8_t *codes = from.codes + (int64_t)step * W_HALF;
+        int rows = STEPPED ? word_rows(p) : 0;
+        lb_barrier_expect(to.full, 2 * W_HALF + rows * WORDS);
         for (int half = 0; half < 2; half++)
-            lb_copy_bulk(to.w + half * W_HALF, w + half * pitch, W_HALF, to.full);
+            lb_copy_bulk(to.w + half * W_HALF, codes + half * from.pitch, W_HALF, to.full);
+        for (int i = 0; i < rows; i++) { /* beyond k A is 0, and any word will do */
+            unsigned g = min((step * BK + 32 * i) / (unsigned)p.step_group, (unsigned)p.steps - 1);
+            lb_copy_bulk(to.w + W_BYTES + i * WORDS, from.words + (int64_t)g * p.n_pad * 4, WORDS,
+                         to.full);
+        }
+    }
+
+    /* Word `column` of the tile's columns for the 32 of k that are `i` in the stage. */
+    static LB_DEVICE int word_at(const stage &from, const lb_kargs &p, int i, int column)
+    {
+        return ((const int *)(from.w +
+                              W_BYTES))[word_rows(p) == 1 ? column : i * LB_WG_COLUMNS + column];
     }
 
     template <typename Count> static LB_DEVICE void fill(Count count, LB_PARAMETERS)
     {
         lb_wg_part part = lb_wg_part_of<BT, BK>(p);
         unsigned steps = part.stages, s = 0;
-        int64_t w_pitch = (int64_t)p.k_pad * 64 * BITS / 8;
         for (unsigned t = blockIdx.x / part.ranks; t < lb_wg_tiles(p, BT);
              t += gridDim.x / part.ranks) {
             lb_tile tile = lb_wg_tile(p, t, BT);
             lb_rows rows = lb_rows_of(p, LB_AT(a, A), tile, lb_bits(p.a_type) == ELEMENT);
-            const uint8_t *w = LB_AT(w, W) + p.w_codes + tile.batch * p.w_codes_batch +
-                               tile.n / 64 * w_pitch + (int64_t)part.first * W_HALF;
+            weights w = weights_of(p, LB_AT(w, W), tile);
             if (s ==
                 0) { /* as much of W as the ring holds before anything that may be waited for */
                 if (threadIdx.x == 0)
 #pragma unroll 1
                     for (unsigned i = 0; i < min(steps, (unsigned)STAGES); i++)
-                        fill_weights(at(i), w + (int64_t)i * W_HALF, w_pitch);
+                        fill_weights(at(i), p, w, part.first + i);
                 lb_await_inputs();
             }
 #pragma unroll 1
@@ -200,7 +238,7 @@ template <int BT, int BK, int BITS> struct lb_ring {
                 stage to = at(s);
                 lb_barrier_wait(to.empty, to.turn ^ 1);
                 if (threadIdx.x == 0 && (s >= STAGES || s >= steps))
-                    fill_weights(to, w + (int64_t)i * W_HALF, w_pitch);
+                    fill_weights(to, p, w, part.first + i);
                 fill_rows(to.a, rows, (int)(part.first + i) * BK);
                 lb_copy_commit();
                 if (s >= LAG) {

@@ -4,7 +4,8 @@
  *
  *     sum_g scale[g,n] * (sum_{k in g} a (b - zb) - za sum (b - zb))
  *
- * Zero points of W are subtracted when it is widened, so W of 8 bits has none here.
+ * Zero points of W are subtracted when it is widened, so W of 8 bits has none here; scales of two
+ * levels are multiplied with there, four values at a time, so that all of k stays one integer sum.
  *
  * Constraints: weights in frag64x128; groups of a multiple of 32.
  */
@@ -14,18 +15,23 @@
 namespace
 {
 
-/* BT rows of D; BITS, W_U: of W; A_U: A is u8; GROUPED: scales along k, so that sums are of one
-   group and added up in f32. */
-template <int BT, int BITS, bool W_U, bool A_U, bool GROUPED> struct product {
+enum scales {
+    CHANNEL, /* or none */
+    GROUPED, /* along k, so that sums are of one group and added up in f32 */
+    STEPPED, /* of two levels */
+};
+
+/* BT rows of D; BITS, W_U: of W; A_U: A is u8. */
+template <int BT, int BITS, bool W_U, bool A_U, scales SCALES> struct product {
     static constexpr int ROWS = BT, BK = 128, STEPS = 4; /* products a stage, of 32 of k */
     static constexpr int WORDS = 2 * BITS;               /* of W, a thread and stage */
     static constexpr int ACC = BT / 2;
-    typedef lb_ring<BT, BK, BITS> ring;
+    typedef lb_ring<BT, BK, BITS, SCALES == STEPPED> ring;
     typedef lb_no_count count;
     static constexpr int FILLER_REGISTERS = 40, REGISTERS = 232;
 
     int acc[ACC];
-    float total[GROUPED ? ACC : 1];
+    float total[SCALES == GROUPED ? ACC : 1];
 
     /* ---- Widening ---------------------------------------------------------------------------- */
 
@@ -75,7 +81,7 @@ template <int BT, int BITS, bool W_U, bool A_U, bool GROUPED> struct product {
     /* A's zero points of all rows into the slab, for close_group. */
     static LB_DEVICE void note_zeros(const lb_kargs &p, const lb_io &io, int m0)
     {
-        static_assert(BT * 4 <= LB_SLAB || !GROUPED, "one zero point a row");
+        static_assert(BT * 4 <= LB_SLAB || SCALES != GROUPED, "one zero point a row");
         for (int i = (int)threadIdx.x % 32; i < BT; i += 32)
             lb_wg_slab<int>()[i] = lb_a_zero(p, io, min(m0 + i, p.m - 1));
         __syncwarp();
@@ -129,6 +135,45 @@ template <int BT, int BITS, bool W_U, bool A_U, bool GROUPED> struct product {
         lb_wg_stages<ring>(fragments, s, stages, step, [](unsigned) {});
     }
 
+    /* With the words of rows g and g + 8. */
+    static LB_DEVICE void widen_steps(uint32_t (&fragment)[4], const uint32_t (&raw)[WORDS],
+                                      int step, uint32_t flip, const lb_stepper (&x)[2])
+    {
+        constexpr uint32_t mask = BITS == 4 ? 0x0f0f0f0fu : 0x03030303u;
+#pragma unroll
+        for (int r = 0; r < 4; r++) {
+            int q = 4 * step + r;
+            uint32_t v = raw[q / (8 / BITS)] >> (BITS * (q % (8 / BITS)));
+            fragment[r] = lb_step4((v & mask) ^ flip, x[r & 1]);
+        }
+    }
+
+    LB_DEVICE void multiply_steps(const lb_kargs &p, int column, unsigned stages, unsigned &s)
+    {
+        uint32_t fragments[2][STEPS][4];
+        lb_decoder decoder = lb_decoder_of(p.b_type);
+        int bias = lb_step_bias(decoder);
+        auto step = [&](uint32_t(&fragment)[STEPS][4], unsigned at) {
+            uint32_t raw[WORDS];
+            typename ring::stage from = ring::take(at, raw);
+            uint64_t tile = lb_tile_descriptor(from.a);
+#pragma unroll
+            for (int i = 0; i < STEPS; i++) {
+                const lb_stepper x[2] = {
+                    lb_stepper_of(ring::word_at(from, p, i, column), bias),
+                    lb_stepper_of(ring::word_at(from, p, i, column + 8), bias)};
+                widen_steps(fragment[i], raw, i, decoder.flip, x);
+            }
+            lb_wgmma_fence();
+#pragma unroll
+            for (int i = 0; i < STEPS; i++) {
+                lb_wgmma_s8<BT, W_U, A_U>(acc, fragment[i], tile + 2 * i, add);
+                add = true;
+            }
+        };
+        lb_wg_stages<ring>(fragments, s, stages, step, [](unsigned) {});
+    }
+
     LB_DEVICE void multiply_groups(const lb_kargs &p, const lb_io &io, int m0, int n,
                                    const lb_wg_part &part, unsigned &s)
     {
@@ -172,7 +217,7 @@ template <int BT, int BITS, bool W_U, bool A_U, bool GROUPED> struct product {
 #pragma unroll
         for (int i = 0; i < ACC; i++)
             acc[i] = 0;
-        if constexpr (GROUPED) {
+        if constexpr (SCALES == GROUPED) {
 #pragma unroll
             for (int i = 0; i < ACC; i++)
                 total[i] = 0.0f;
@@ -181,7 +226,10 @@ template <int BT, int BITS, bool W_U, bool A_U, bool GROUPED> struct product {
                 return;
             lb_wg_finish<BT>(total, p, io, m0, n0, [](lb_eight<float> &, int, int) {});
         } else {
-            multiply_plain(p, io, n, part.stages, s);
+            if constexpr (SCALES == STEPPED)
+                multiply_steps(p, n % LB_WG_COLUMNS, part.stages, s);
+            else
+                multiply_plain(p, io, n, part.stages, s);
             if (!lb_wg_gather<BT>(acc, part))
                 return;
             lb_wg_finish<BT>(acc, p, io, m0, n0, [&](lb_eight<int> &eight, int m, int column) {
@@ -203,7 +251,7 @@ template <int BT, int BITS, bool W_U, bool A_U, bool GROUPED> struct product {
         lb_wg_run<product<__VA_ARGS__>>(LB_PASS);                                                  \
     }
 
-/* The variants that kernels.c names: A unsigned, W's sign and bits; by groups. */
+/* The variants that kernels.c names: A unsigned, W's sign and bits; by groups; of two levels. */
 #define VARIANTS(name, bt, g, grouped)                                                             \
     KERNEL(name##_s8##g, bt, 8, false, false, grouped)                                             \
     KERNEL(name##_u8##g, bt, 8, true, false, grouped)                                              \
@@ -215,11 +263,20 @@ template <int BT, int BITS, bool W_U, bool A_U, bool GROUPED> struct product {
     KERNEL(name##_as4##g, bt, 4, false, true, grouped)                                             \
     KERNEL(name##_as2##g, bt, 2, false, true, grouped)                                             \
     KERNEL(name##_as1##g, bt, 1, false, true, grouped)
+#define STEPS(name, bt)                                                                            \
+    KERNEL(name##_s4t, bt, 4, false, false, STEPPED)                                               \
+    KERNEL(name##_s2t, bt, 2, false, false, STEPPED)                                               \
+    KERNEL(name##_as4t, bt, 4, false, true, STEPPED)                                               \
+    KERNEL(name##_as2t, bt, 2, false, true, STEPPED)
 
-VARIANTS(wgmma_int_256, 256, , false)
-VARIANTS(wgmma_int_128, 128, , false)
-VARIANTS(wgmma_int_128, 128, g, true)
-VARIANTS(wgmma_int_64, 64, , false)
-VARIANTS(wgmma_int_64, 64, g, true)
-VARIANTS(wgmma_int_16, 16, , false)
-VARIANTS(wgmma_int_16, 16, g, true)
+VARIANTS(wgmma_int_256, 256, , CHANNEL)
+STEPS(wgmma_int_256, 256)
+VARIANTS(wgmma_int_128, 128, , CHANNEL)
+VARIANTS(wgmma_int_128, 128, g, GROUPED)
+STEPS(wgmma_int_128, 128)
+VARIANTS(wgmma_int_64, 64, , CHANNEL)
+VARIANTS(wgmma_int_64, 64, g, GROUPED)
+STEPS(wgmma_int_64, 64)
+VARIANTS(wgmma_int_16, 16, , CHANNEL)
+VARIANTS(wgmma_int_16, 16, g, GROUPED)
+STEPS(wgmma_int_16, 16)

@@ -22,7 +22,8 @@
 #define LB_CAP_SCALE 0x100u      /* scales of A, B, D; zero point of D */
 #define LB_CAP_STRIDE 0x200u     /* ld beyond the dense one */
 #define LB_CAP_REQUANTISE 0x400u /* every lb_rounding, thresholds included */
-#define LB_CAP_ALL 0x7ffu
+#define LB_CAP_ALL 0x7ffu        /* what most rows have */
+#define LB_CAP_STEP 0x800u       /* scales of two levels; few rows have it */
 
 /* What the row promises. */
 #define LB_ROW_UNPROVEN                                                                            \

@@ -64,6 +64,7 @@ typedef uint64_t lb_u64;
 #define LB_KF_RESIDUAL_SCALE_CHANNEL 0x20000u
 #define LB_KF_RESIDUAL_ZERO 0x40000u
 #define LB_KF_TABLE_GROUP 0x80000u /* weights by table: one per row of B and group, else one */
+#define LB_KF_B_STEP 0x100000u     /* scales of two levels: words in the blob (weights.h) */
 
 /* Element types and activations carry the values of lowbit.h; repeated for the device compilers. */
 #ifndef LOWBIT_LOWBIT_H
@@ -108,6 +109,7 @@ typedef struct lb_kargs {
     float clamp_min, clamp_max;
     lb_i32 act_three, act_shift;      /* hard-swish in integers */
     lb_i32 tail[6];                   /* free for the row: split count, tile counts, ... */
+    lb_i32 steps, step_group;         /* as groups and group, of the words */
     lb_i64 a_ld, d_ld, r_ld;          /* elements */
     lb_i64 a_batch, d_batch, r_batch; /* elements from batch to batch */
     lb_u64 offset[LB_PTR_COUNT];      /* bytes, added to each pointer */
@@ -117,10 +119,11 @@ typedef struct lb_kargs {
         w_meta_batch;              /* bytes from batch to batch: codes; each of scale, zero, sum */
     lb_u64 ws[4];                  /* byte offsets of a row's areas in the workspace */
     lb_u64 w_table, w_table_batch; /* likewise of the tables of codebook weights */
+    lb_u64 w_step, w_step_batch;   /* and of the words of scales of two levels */
 } lb_kargs;
 
 #if defined(__STDC_VERSION__) && !defined(__OPENCL_VERSION__)
-_Static_assert(sizeof(lb_kargs) == 26 * 4 + 6 * 8 + LB_PTR_COUNT * 8 + 12 * 8,
+_Static_assert(sizeof(lb_kargs) == 28 * 4 + 6 * 8 + LB_PTR_COUNT * 8 + 14 * 8,
                "lb_kargs has padding");
 #endif
 

@@ -7,6 +7,7 @@
 #include "problem.h"
 #include "requantise.h"
 #include "types.h"
+#include "weights.h"
 
 /* Unit roundoff of f32. */
 #define U 0x1p-24
@@ -29,7 +30,7 @@ void lb_oracle_begin(lb_oracle *o, const lb_problem *p, const lb_host_args *args
 
 lb_oracle_weights lb_oracle_canonical(const lb_problem *p, const lb_host_args *args, int64_t batch)
 {
-    int64_t groups = lb_problem_groups(p), bits = lb_type_bits(p->b.type);
+    int64_t groups = lb_problem_scale_groups(p), bits = lb_type_bits(p->b.type);
     int64_t scales = lb_granularity_count(p, p->b.scale),
             zeros = lb_granularity_count(p, p->b.zero);
     bool group_scale = p->b.scale == LB_PER_GROUP, group_zero = p->b.zero == LB_PER_GROUP;
@@ -38,7 +39,14 @@ lb_oracle_weights lb_oracle_canonical(const lb_problem *p, const lb_host_args *a
         .cols = p->b.layout == LB_LAYOUT_COLS, .ld = p->b.ld, .scale_type = p->b.scale_type};
     if (args->b)
         w.codes = (const char *)args->b + batch * p->b.batch_stride * bits / 8;
-    if (p->b.scale) {
+    if (lb_problem_is_stepped(p)) {
+        w.steps = (const uint8_t *)args->b_scale + batch * scales;
+        w.step_n = groups;
+        w.step_g = 1;
+        w.scales = args->b_channel_scale + batch * p->n;
+        w.scale_type = LB_TYPE_F32;
+        w.scale_n = 1;
+    } else if (p->b.scale) {
         w.scales = (const char *)args->b_scale + batch * scales * lb_type_bits(p->b.scale_type) / 8;
         w.scale_n = group_scale ? groups : p->b.scale == LB_PER_CHANNEL;
         w.scale_g = group_scale;
@@ -100,6 +108,17 @@ static int64_t group_end(const lb_oracle *o, int64_t g)
     return end < o->p->k ? end : o->p->k;
 }
 
+/* The values of weights whose scales have two levels, from those of the codes. */
+static void load_steps(const lb_oracle *o, int32_t *values)
+{
+    const lb_problem *p = o->p;
+    for (int64_t k = 0; k < p->k; k++) {
+        int64_t g = k / p->b.group, at = o->n * o->w.step_n + g * o->w.step_g;
+        values[k] = o->w.steps ? (values[k] - zero_at(o, g)) * o->w.steps[at]
+                               : lb_step_value(o->w.step_words[at], values[k]);
+    }
+}
+
 void lb_oracle_load_b(lb_oracle *o, int64_t n)
 {
     const lb_problem *p = o->p;
@@ -115,6 +134,10 @@ void lb_oracle_load_b(lb_oracle *o, int64_t n)
         for (int64_t k = 0; k < p->k; k++)
             values[k] = lb_value_from_code(
                 p->b.type, lb_field_get(o->w.codes, (uint64_t)(k * o->w.ld + n) * bits, (int)bits));
+    if (o->w.steps || o->w.step_words) {
+        load_steps(o, values);
+        return;
+    }
     if (o->w.zeros)
         for (int64_t g = 0; g < o->groups; g++)
             for (int64_t k = g * o->group, end = group_end(o, g), zero = zero_at(o, g); k < end;

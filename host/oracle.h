@@ -24,6 +24,10 @@ typedef struct lb_oracle_weights {
     int64_t zero_n, zero_g;
     const float *tables; /* likewise; NULL = codes are values */
     int64_t table_n, table_g;
+    /* Of two levels, likewise: scales, whose zero points are `zeros`, or a blob's words. */
+    const uint8_t *steps;
+    const int32_t *step_words;
+    int64_t step_n, step_g;
 } lb_oracle_weights;
 
 /* The product of one batch, decoded row by row into scratch of the caller's. */

@@ -49,7 +49,7 @@ LB_PACK_FN float lb_float_at(lb_i32 type, const lb_u8 *row, lb_i64 i)
 #define LB_PACK_INVALID (-2147483647 - 1) /* a code that the type does not have */
 
 /* Pointers, in this order. */
-#define LB_PACK_PTRS 7
+#define LB_PACK_PTRS 8
 #define LB_PACK_MAPS 0
 #define LB_PACK_CODES 1
 #define LB_PACK_SCALES 2
@@ -57,6 +57,7 @@ LB_PACK_FN float lb_float_at(lb_i32 type, const lb_u8 *row, lb_i64 i)
 #define LB_PACK_TABLES 4
 #define LB_PACK_WEIGHTS 5
 #define LB_PACK_FAULT 6
+#define LB_PACK_CHANNELS 7
 
 /* How far apart values of a scale, zero point or table are, in values. */
 typedef struct lb_pack_stride {
@@ -72,15 +73,15 @@ typedef struct lb_pack_kargs {
     lb_i32 has_zeros, least_zero, most_zero;
     lb_i32 entries, own_tables; /* of a table: 0 = none; one per row and group */
     lb_i32 has_fault;
-    lb_u32 padding; /* a word of codes that are 0 */
-    lb_u32 reserved;
+    lb_u32 padding;    /* a word of codes that are 0 */
+    lb_i32 step_group; /* scales of two levels: of k; 0: none */
     lb_pack_stride scale_at, zero_at, table_at;
     lb_u64 code_batch; /* bytes from batch to batch of the source */
     /* Byte offsets in the maps: per row and column bit offsets, by code values and fields. */
     lb_u64 rows, columns, high_rows, high_columns, to_rows, to_columns, values, fields;
     /* Of the blob. */
-    lb_u64 bytes, to_codes, to_scale, to_zero, to_sum, to_table, codes_batch, meta_batch,
-        table_batch;
+    lb_u64 bytes, to_codes, to_scale, to_zero, to_sum, to_table, to_step, codes_batch, meta_batch,
+        table_batch, step_batch;
     lb_u64 offset[LB_PACK_PTRS]; /* bytes, added to each pointer */
 } lb_pack_kargs;
 
@@ -135,9 +136,43 @@ LB_PACK_FN lb_u32 lb_pack_get(LB_GLOBAL const lb_u8 *codes, lb_u64 bit, lb_i32 b
     return word >> shift & ((1u << bits) - 1u);
 }
 
+LB_PACK_FN lb_i64 lb_pack_index(lb_pack_stride s, lb_u64 batch, lb_u64 n, lb_u64 group)
+{
+    return s.batch * (lb_i64)batch + s.n * (lb_i64)n + s.group * (lb_i64)group;
+}
+
+/* What a run has seen of its codes' values. */
+typedef struct lb_pack_seen {
+    lb_i32 count, sum, least, most;
+} lb_pack_seen;
+
+/* Scales of two levels: a group's word, by its first run, and the sum of what its values are then.
+   1 if one does not fit in 8 bits. */
+LB_PACK_FN lb_u32 lb_pack_step(const lb_pack_kargs *p, LB_GLOBAL const lb_u8 *scales,
+                               LB_GLOBAL const lb_u8 *zeros, LB_GLOBAL lb_u8 *weights, lb_u64 batch,
+                               lb_u64 n, lb_i32 first, lb_pack_seen *seen)
+{
+    lb_u64 group = (lb_u64)(first / p->step_group);
+    lb_i32 scale = scales[lb_pack_index(p->scale_at, batch, n, group)], zero = 0;
+    if (p->has_zeros)
+        zero = ((LB_GLOBAL const lb_i32 *)zeros)[lb_pack_index(p->zero_at, batch, n, group)];
+    if (first % p->step_group == 0) {
+        LB_GLOBAL lb_u32 *to = (LB_GLOBAL lb_u32 *)(weights + p->to_step + batch * p->step_batch);
+        to[group * (lb_u64)p->n_pad + n] = (lb_u32)scale | (lb_u32)(-scale * zero) << 16;
+    }
+    if (p->k - first < LB_PACK_RUN) { /* code 0 pads */
+        seen->least = seen->least < 0 ? seen->least : 0;
+        seen->most = seen->most > 0 ? seen->most : 0;
+    }
+    seen->sum = scale * (seen->sum - zero * seen->count);
+    return zero < p->least_zero || zero > p->most_zero || scale * (seen->least - zero) < -128 ||
+           scale * (seen->most - zero) > 127;
+}
+
 /* A run of codes of one row, and what it adds to the group's sum. */
 LB_PACK_FN void lb_pack_codes(const lb_pack_kargs *p, LB_GLOBAL const lb_u8 *maps,
-                              LB_GLOBAL const lb_u8 *codes, LB_GLOBAL lb_u8 *weights,
+                              LB_GLOBAL const lb_u8 *codes, LB_GLOBAL const lb_u8 *scales,
+                              LB_GLOBAL const lb_u8 *zeros, LB_GLOBAL lb_u8 *weights,
                               LB_GLOBAL lb_u8 *fault, lb_u64 item)
 {
     lb_u64 runs = lb_pack_runs(p), rows = (lb_u64)p->n, in_batch = item % (rows * runs);
@@ -155,7 +190,7 @@ LB_PACK_FN void lb_pack_codes(const lb_pack_kargs *p, LB_GLOBAL const lb_u8 *map
     lb_u64 high_row = p->high_bits ? ((LB_GLOBAL const lb_u64 *)(maps + p->high_rows))[n] : 0;
     lb_i32 first = (lb_i32)run * LB_PACK_RUN,
            end = p->k - first < LB_PACK_RUN ? p->k : first + LB_PACK_RUN;
-    lb_i32 sum = 0;
+    lb_pack_seen seen = {0, 0, 127, -128};
     lb_u64 word = 0;
     lb_u32 bits = 0, invalid = 0;
     codes += batch * p->code_batch;
@@ -171,7 +206,10 @@ LB_PACK_FN void lb_pack_codes(const lb_pack_kargs *p, LB_GLOBAL const lb_u8 *map
             invalid = 1;
             continue;
         }
-        sum += value;
+        seen.count++;
+        seen.sum += value;
+        seen.least = value < seen.least ? value : seen.least;
+        seen.most = value > seen.most ? value : seen.most;
         if (bit >> 5 != word && bits) {
             LB_PACK_XOR(&to[word], bits);
             bits = 0;
@@ -181,23 +219,21 @@ LB_PACK_FN void lb_pack_codes(const lb_pack_kargs *p, LB_GLOBAL const lb_u8 *map
     }
     if (bits)
         LB_PACK_XOR(&to[word], bits);
-    if (sum) {
+    if (p->step_group && lb_pack_step(p, scales, zeros, weights, batch, n, first, &seen))
+        invalid = 1;
+    if (seen.sum) {
         LB_GLOBAL lb_i32 *sums = (LB_GLOBAL lb_i32 *)(weights + p->to_sum + batch * p->meta_batch);
-        LB_PACK_ADD(&sums[(lb_u64)(first / p->group) * (lb_u64)p->n_pad + n], sum);
+        LB_PACK_ADD(&sums[(lb_u64)(first / p->group) * (lb_u64)p->n_pad + n], seen.sum);
     }
     if (invalid && p->has_fault)
         LB_PACK_MAX((LB_GLOBAL lb_u32 *)fault, (lb_u32)n + 1u);
 }
 
-LB_PACK_FN lb_i64 lb_pack_index(lb_pack_stride s, lb_u64 batch, lb_u64 n, lb_u64 group)
-{
-    return s.batch * (lb_i64)batch + s.n * (lb_i64)n + s.group * (lb_i64)group;
-}
-
 /* Scale, zero point and table of one row and group. */
 LB_PACK_FN void lb_pack_meta(const lb_pack_kargs *p, LB_GLOBAL const lb_u8 *scales,
-                             LB_GLOBAL const lb_u8 *zeros, LB_GLOBAL const lb_u8 *tables,
-                             LB_GLOBAL lb_u8 *weights, LB_GLOBAL lb_u8 *fault, lb_u64 item)
+                             LB_GLOBAL const lb_u8 *channels, LB_GLOBAL const lb_u8 *zeros,
+                             LB_GLOBAL const lb_u8 *tables, LB_GLOBAL lb_u8 *weights,
+                             LB_GLOBAL lb_u8 *fault, lb_u64 item)
 {
     lb_u64 n = item % (lb_u64)p->n_pad, rest = item / (lb_u64)p->n_pad;
     lb_u64 group = rest % (lb_u64)p->groups, batch = rest / (lb_u64)p->groups;
@@ -206,11 +242,12 @@ LB_PACK_FN void lb_pack_meta(const lb_pack_kargs *p, LB_GLOBAL const lb_u8 *scal
     if (p->scale_type) {
         LB_GLOBAL float *to =
             (LB_GLOBAL float *)(LB_GLOBAL void *)(weights + p->to_scale + batch * p->meta_batch);
+        lb_i64 at = p->step_group ? (lb_i64)(batch * (lb_u64)p->n + n)
+                                  : lb_pack_index(p->scale_at, batch, n, group);
         to[in_batch] =
-            inside ? lb_float_at(p->scale_type, scales, lb_pack_index(p->scale_at, batch, n, group))
-                   : 1.0f;
+            inside ? lb_float_at(p->scale_type, p->step_group ? channels : scales, at) : 1.0f;
     }
-    if (p->has_zeros && inside) {
+    if (p->has_zeros && inside && !p->step_group) {
         LB_GLOBAL lb_i32 *to = (LB_GLOBAL lb_i32 *)(weights + p->to_zero + batch * p->meta_batch);
         lb_i32 zero = ((LB_GLOBAL const lb_i32 *)zeros)[lb_pack_index(p->zero_at, batch, n, group)];
         invalid = zero < p->least_zero || zero > p->most_zero;

@@ -150,7 +150,7 @@ static uint64_t reserve(uint64_t *at, uint64_t bytes)
 
 static lb_pack_stride stride_of(const lb_problem *p, int32_t granularity)
 {
-    int64_t groups = lb_problem_groups(p);
+    int64_t groups = lb_problem_scale_groups(p);
     switch (granularity) {
     case LB_PER_TENSOR: return (lb_pack_stride){.batch = 1};
     case LB_PER_CHANNEL: return (lb_pack_stride){.batch = p->n, .n = 1};
@@ -173,13 +173,16 @@ static lb_pack_kargs describe(const lb_problem *p, const lb_blob_header *h, cons
         .n_pad = (lb_i32)h->n_pad,
         .code_bits = codes ? s->widths.low_bits : 0,
         .high_bits = codes ? s->widths.high_bits : 0,
-        .scale_type = h->has_scale ? p->b.scale_type : LB_TYPE_NONE,
-        .has_zeros = h->has_zero,
+        .scale_type = h->has_step    ? LB_TYPE_F32
+                      : h->has_scale ? p->b.scale_type
+                                     : LB_TYPE_NONE,
+        .has_zeros = p->b.zero != LB_PER_NONE,
         .least_zero = type->min,
         .most_zero = type->max,
         .entries = h->has_table ? (lb_i32)lb_problem_table_entries(p) : 0,
         .own_tables = h->has_table == 2,
         .padding = lb_extent_padding(extent) * 0x01010101u,
+        .step_group = (lb_i32)h->step_group,
         .scale_at = stride_of(p, p->b.scale),
         .zero_at = stride_of(p, p->b.zero),
         .table_at = stride_of(p, p->b_table),
@@ -190,9 +193,11 @@ static lb_pack_kargs describe(const lb_problem *p, const lb_blob_header *h, cons
         .to_zero = h->zero,
         .to_sum = h->sum,
         .to_table = h->table,
+        .to_step = h->step,
         .codes_batch = h->codes_batch,
         .meta_batch = h->meta_batch,
         .table_batch = h->table_batch,
+        .step_batch = h->step_batch,
     };
     a.rows = reserve(&at, rows);
     a.columns = reserve(&at, columns);
@@ -279,6 +284,7 @@ static void set_sizes(const lb_problem *p, const source *s, lb_packer *packer)
     packer->bytes[LB_PACK_SCALES] = sizes.b_scale;
     packer->bytes[LB_PACK_ZEROS] = sizes.b_zero;
     packer->bytes[LB_PACK_TABLES] = sizes.b_table;
+    packer->bytes[LB_PACK_CHANNELS] = sizes.b_channel_scale;
     packer->bytes[LB_PACK_WEIGHTS] = packer->header.bytes;
 }
 
@@ -344,15 +350,15 @@ void lb_packer_destroy(lb_packer *packer)
 /* ---- A call ---------------------------------------------------------------------------------- */
 
 const char *const lb_packer_names[LB_PACK_PTRS] = {"maps",   "codes",   "scales", "zeros",
-                                                   "tables", "weights", "fault"};
+                                                   "tables", "weights", "fault",  "channel_scales"};
 const char *const lb_packer_entries[LB_PACK_PASSES] = {"pack_fill", "pack_codes", "pack_meta"};
 
 void lb_packer_arrays(const lb_packer *packer, const lb_packer_args *args,
                       lb_ptr arrays[LB_PACK_PTRS])
 {
-    const lb_ptr all[LB_PACK_PTRS] = {packer->maps, args->codes,  args->scales,
-                                      args->zeros,  args->tables, args->weights->memory,
-                                      args->fault};
+    const lb_ptr all[LB_PACK_PTRS] = {packer->maps, args->codes,         args->scales,
+                                      args->zeros,  args->tables,        args->weights->memory,
+                                      args->fault,  args->channel_scales};
     memcpy(arrays, all, sizeof all);
 }
 
@@ -374,9 +380,10 @@ static lb_status check_call(const lb_packer *packer, const lb_packer_args *args)
                        args->weights->header.n, args->weights->header.k,
                        lb_type_name(packer->header.type), packer->header.layout, packer->header.n,
                        packer->header.k);
-    size_t scale =
-        packer->kargs.scale_type ? (size_t)lb_type_bits(packer->kargs.scale_type) / 8 : 1;
-    const size_t align[LB_PACK_PTRS] = {1, 1, scale, 4, 4, 1, 4};
+    size_t scale = packer->kargs.scale_type && !packer->kargs.step_group
+                       ? (size_t)lb_type_bits(packer->kargs.scale_type) / 8
+                       : 1;
+    const size_t align[LB_PACK_PTRS] = {1, 1, scale, 4, 4, 1, 4, 4};
     lb_ptr arrays[LB_PACK_PTRS];
     lb_packer_arrays(packer, args, arrays);
     for (int i = 0; i < LB_PACK_PTRS; i++) {
@@ -429,9 +436,13 @@ void lb_host_pack(int pass, const lb_pack_kargs *kargs, uint8_t *const arrays[LB
     for (uint64_t item = 0; item < lb_pack_items(kargs, pass); item++)
         switch (pass) {
         case 0: lb_pack_fill(kargs, AT(MAPS), AT(WEIGHTS), AT(FAULT), item); break;
-        case 1: lb_pack_codes(kargs, AT(MAPS), AT(CODES), AT(WEIGHTS), AT(FAULT), item); break;
+        case 1:
+            lb_pack_codes(kargs, AT(MAPS), AT(CODES), AT(SCALES), AT(ZEROS), AT(WEIGHTS), AT(FAULT),
+                          item);
+            break;
         default:
-            lb_pack_meta(kargs, AT(SCALES), AT(ZEROS), AT(TABLES), AT(WEIGHTS), AT(FAULT), item);
+            lb_pack_meta(kargs, AT(SCALES), AT(CHANNELS), AT(ZEROS), AT(TABLES), AT(WEIGHTS),
+                         AT(FAULT), item);
         }
 #undef AT
 }

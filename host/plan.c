@@ -27,7 +27,8 @@ static uint32_t kargs_flags(const lb_problem *p)
     return (lb_problem_is_raw(p) ? LB_KF_RAW : 0) | (p->a.scale ? LB_KF_A_SCALE : 0) |
            (p->a.scale == LB_PER_TOKEN ? LB_KF_A_SCALE_TOKEN : 0) | (p->a.zero ? LB_KF_A_ZERO : 0) |
            (p->a.zero == LB_PER_TOKEN ? LB_KF_A_ZERO_TOKEN : 0) | (p->b.scale ? LB_KF_B_SCALE : 0) |
-           (p->b.zero ? LB_KF_B_ZERO : 0) | (p->bias ? LB_KF_BIAS : 0) |
+           (p->b.zero && !lb_problem_is_stepped(p) ? LB_KF_B_ZERO : 0) |
+           (lb_problem_is_stepped(p) ? LB_KF_B_STEP : 0) | (p->bias ? LB_KF_BIAS : 0) |
            (p->residual.type ? LB_KF_RESIDUAL : 0) |
            (p->residual.scale ? LB_KF_RESIDUAL_SCALE : 0) | (p->clamp ? LB_KF_CLAMP : 0) |
            (p->d.scale ? LB_KF_D_SCALE : 0) |
@@ -77,6 +78,10 @@ static lb_kargs make_kargs(const lb_problem *p, const lb_blob_header *blob)
         .w_meta_batch = blob->meta_batch,
         .w_table = blob->table,
         .w_table_batch = blob->table_batch,
+        .steps = (lb_i32)blob->steps,
+        .step_group = (lb_i32)blob->step_group,
+        .w_step = blob->step,
+        .w_step_batch = blob->step_batch,
     };
 }
 

@@ -52,21 +52,37 @@ bool lb_problem_is_raw(const lb_problem *p)
            (p->activation == LB_ACT_NONE || p->activation == LB_ACT_RELU);
 }
 
+bool lb_problem_is_stepped(const lb_problem *p)
+{
+    return p->b.scale == LB_PER_GROUP && p->b.scale_type == LB_TYPE_U8;
+}
+
+/* Groups whose scales are floats, so that there is no one integer sum. */
+static bool has_float_groups(const lb_problem *p)
+{
+    return p->b.scale == LB_PER_GROUP && !lb_problem_is_stepped(p);
+}
+
 int lb_problem_is_exact(const lb_problem *p)
 {
-    return lb_problem_is_integer(p) && p->b.scale != LB_PER_GROUP && is_piecewise(p->activation);
+    return lb_problem_is_integer(p) && !has_float_groups(p) && is_piecewise(p->activation);
 }
 
 int64_t lb_problem_groups(const lb_problem *p)
 {
-    if (p->b.scale != LB_PER_GROUP || p->k == 0)
-        return 1;
-    return (p->k + p->b.group - 1) / p->b.group;
+    return has_float_groups(p) ? lb_problem_scale_groups(p) : 1;
 }
 
 int64_t lb_problem_group_length(const lb_problem *p)
 {
-    return p->b.scale == LB_PER_GROUP ? p->b.group : p->k;
+    return has_float_groups(p) ? p->b.group : p->k;
+}
+
+int64_t lb_problem_scale_groups(const lb_problem *p)
+{
+    if (p->b.scale != LB_PER_GROUP || p->k == 0)
+        return 1;
+    return (p->k + p->b.group - 1) / p->b.group;
 }
 
 int64_t lb_granularity_count(const lb_problem *p, int32_t granularity)
@@ -75,7 +91,7 @@ int64_t lb_granularity_count(const lb_problem *p, int32_t granularity)
     case LB_PER_TENSOR: return 1;
     case LB_PER_TOKEN: return p->m;
     case LB_PER_CHANNEL: return p->n;
-    case LB_PER_GROUP: return p->n * lb_problem_groups(p);
+    case LB_PER_GROUP: return p->n * lb_problem_scale_groups(p);
     default: return 0;
     }
 }
@@ -172,11 +188,14 @@ static lb_status check_operand(const char *name, const lb_operand *o, uint32_t t
     if (o->scale != LB_PER_GROUP && o->group)
         REFUSE("%s: group is %d but the scale is per %s; set group to 0 or the scale to group",
                name, o->group, granularity_names[o->scale]);
-    bool typed = name[0] == 'B' && o->scale;
+    bool typed = name[0] == 'B' && o->scale, grouped = typed && o->scale == LB_PER_GROUP;
     if (o->scale_type && o->scale_type != LB_TYPE_F32 &&
-        !(typed && (o->scale_type == LB_TYPE_F16 || o->scale_type == LB_TYPE_BF16)))
+        !(typed && (o->scale_type == LB_TYPE_F16 || o->scale_type == LB_TYPE_BF16)) &&
+        !(grouped && o->scale_type == LB_TYPE_U8))
         REFUSE("%s: scale type %s is not available; %s", name, lb_type_name(o->scale_type),
-               typed ? "use f32, f16 or bf16" : "only B's scales have one, here it is f32 (or 0)");
+               grouped ? "use f32, f16, bf16 or u8"
+               : typed ? "use f32, f16 or bf16; per group also u8"
+                       : "only B's scales have one, here it is f32 (or 0)");
     if (o->ld < 0 || o->batch_stride < 0)
         REFUSE("%s: ld %" PRId64 " or batch stride %" PRId64 " is negative", name, o->ld,
                o->batch_stride);
@@ -196,6 +215,8 @@ static int64_t largest_magnitude(const lb_operand *o)
 {
     const lb_type_row *row = lb_type_get(o->type);
     int64_t low = o->type == LB_TYPE_T2 ? -2 : row->min; /* the spare code counts as -2 */
+    if (o->scale == LB_PER_GROUP && o->scale_type == LB_TYPE_U8)
+        return 128; /* whatever the zero points; packing sees to it */
     if (o->zero)
         return row->max - low;
     return -low > row->max ? -low : row->max;
@@ -213,6 +234,22 @@ static lb_status check_accumulator(const lb_problem *p)
                    " products %s*%s can overflow the s32 accumulator; at most "
                    "%" PRId64 " are safe: use group scales or split k",
                    p->k, length, lb_type_name(p->a.type), lb_type_name(p->b.type), limit);
+}
+
+/* Weights with scales of two levels. */
+static lb_status check_stepped(const lb_problem *p)
+{
+    char set[96];
+    if (!lb_problem_is_stepped(p))
+        return LB_OK;
+    if (!lb_type_in(p->b.type, LB_T_STEPPED))
+        REFUSE("B: scales of u8 per group make 8 bits of fewer, %s has no place for them; %s have",
+               lb_type_name(p->b.type), lb_typeset_print(LB_T_STEPPED, set, sizeof set));
+    if (!lb_type_is_int(p->a.type))
+        REFUSE("B: scales of u8 per group need integer activations, A is %s; use scales of f16, "
+               "bf16 or f32",
+               lb_type_name(p->a.type));
+    return LB_OK;
 }
 
 /* Weights that are indices into tables. */
@@ -249,7 +286,7 @@ static lb_status check_epilogue(const lb_problem *p)
     if (p->bias && !lb_type_in(p->bias, T_BIAS))
         REFUSE("bias type %s (%d) is not one of s32, f32, f16, bf16", lb_type_name(p->bias),
                p->bias);
-    if (p->bias == LB_TYPE_S32 && (!integer || p->b.scale == LB_PER_GROUP))
+    if (p->bias == LB_TYPE_S32 && (!integer || has_float_groups(p)))
         REFUSE("a bias of s32 is added to one integer sum, which %s; use f32, f16 or bf16",
                integer ? "group scales do not have" : "float activations do not have");
     if (p->activation < 0 || p->activation > LB_ACT_HARD_SWISH)
@@ -301,7 +338,7 @@ static bool is_code(float limit)
 /* What integer-only roundings leave out, and what they need. */
 static lb_status check_fixed(const lb_problem *p)
 {
-    if (!lb_problem_is_integer(p) || p->b.scale == LB_PER_GROUP)
+    if (!lb_problem_is_integer(p) || has_float_groups(p))
         REFUSE("rounding %s needs one integer sum, which %s; use even or stochastic", ROUNDING(p),
                lb_problem_is_integer(p) ? "group scales do not have"
                                         : "float operands do not have");
@@ -377,6 +414,7 @@ lb_status lb_problem_normalise(const lb_problem *problem, lb_problem *out)
     if (lb_type_is_float(p.a.type) && p.a.scale)
         REFUSE("A: %s activations have no scale; fold it into B's", lb_type_name(p.a.type));
     LB_TRY(check_table(&p));
+    LB_TRY(check_stepped(&p));
     LB_TRY(check_epilogue(&p));
     LB_TRY(check_rounding(&p));
 
@@ -444,6 +482,7 @@ void lb_problem_sizes_of(const lb_problem *p, lb_sizes *sizes)
         .random = p->rounding == LB_ROUND_STOCHASTIC ? 2 * sizeof(uint64_t) : 0,
         .b_table = batch * COUNT(p->b_table) * (uint64_t)lb_problem_table_entries(p) * 4,
         .d_sums = p->n && lb_sums_are_of(p->d.type) ? batch * (uint64_t)p->m * 4 : 0,
+        .b_channel_scale = lb_problem_is_stepped(p) ? batch * (uint64_t)p->n * 4 : 0,
     };
 #undef COUNT
 }

@@ -20,10 +20,15 @@ bool lb_problem_is_integer(const lb_problem *p);
 bool lb_problem_is_raw(const lb_problem *p);
 /* Integer-only epilogue by multipliers or thresholds: rounding is neither EVEN nor STOCHASTIC. */
 bool lb_problem_is_fixed(const lb_problem *p);
-/* Number of groups along K of B's scales: 1 without groups (also for k = 0). */
+/* B's scales have two levels: u8 per group, f32 per channel. */
+bool lb_problem_is_stepped(const lb_problem *p);
+/* Groups along K that have sums of their own: 1 without groups (also for k = 0) and where B's
+   scales have two levels. */
 int64_t lb_problem_groups(const lb_problem *p);
-/* Length of a group: b.group, or k without groups. */
+/* Their length: b.group or k. */
 int64_t lb_problem_group_length(const lb_problem *p);
+/* Groups along K of the caller's scales, whatever they are. */
+int64_t lb_problem_scale_groups(const lb_problem *p);
 /* Number of values of a scale or zero point of one batch. */
 int64_t lb_granularity_count(const lb_problem *p, int32_t granularity);
 /* Entries of a table of c4 or c2 weights; 0 for others. */

@@ -4,8 +4,8 @@
  *
  *   line      := operand '*' operand '->' operand { word }
  *   operand   := type [ '@' layout ] { '.' attribute }
- *   attribute := tensor | token | channel | gINT | z | zt | f16 | bf16 | ldINT | bsINT | tables
- *   word      := mINT | nINT | kINT | bINT | '+bias' ['.' type] | '+res.' type {'.' attribute}
+ *   attribute := tensor | token | channel | gINT | z | zt | f16 | bf16 | u8 | ldINT | bsINT |
+ * tables word      := mINT | nINT | kINT | bINT | '+bias' ['.' type] | '+res.' type {'.' attribute}
  *              | '+relu' | '+relu6' | '+silu' | '+gelu' | '+gelu_tanh' | '+hswish' ['=' THREE [':'
  * SHIFT]] | '+clamp=' LOW ':' HIGH | '+round=' ( gemmlowp | fixed | dyadic | pow2 | stochastic |
  * threshold )
@@ -174,7 +174,7 @@ static lb_status parse_attribute(const parser *ps, span s, lb_operand *o, bool *
         if (*zero || *zero_tensor)
             return bad(ps, s, "the operand has a zero point already");
         *(s.length == 1 ? zero : zero_tensor) = true;
-    } else if (span_is(s, "f16") || span_is(s, "bf16") || span_is(s, "f32")) {
+    } else if (span_is(s, "f16") || span_is(s, "bf16") || span_is(s, "f32") || span_is(s, "u8")) {
         if (o->scale_type)
             return bad(ps, s, "the operand has a scale type already");
         o->scale_type = lb_type_parse(s.at, s.length);
@@ -190,9 +190,9 @@ static lb_status parse_attribute(const parser *ps, span s, lb_operand *o, bool *
         LB_TRY(take_int(ps, s, 2, &o->batch_stride));
     } else {
         return bad_word(ps, s,
-                        "unknown attribute; there are tensor token channel gINT z zt f16 bf16 "
+                        "unknown attribute; there are tensor token channel gINT z zt f16 bf16 u8 "
                         "ldINT bsINT tables",
-                        "tensor token channel f16 bf16 f32 tables");
+                        "tensor token channel f16 bf16 f32 u8 tables");
     }
     return LB_OK;
 }
@@ -415,7 +415,7 @@ static void put_operand(lb_text *w, const lb_operand *o, int64_t plain_ld, int64
                     o->zero == LB_PER_TENSOR && o->scale != LB_PER_NONE && o->scale != LB_PER_TENSOR
                         ? ".zt"
                         : ".z");
-    if (o->scale_type == LB_TYPE_F16 || o->scale_type == LB_TYPE_BF16)
+    if (o->scale_type && o->scale_type != LB_TYPE_F32)
         lb_text_put(w, ".%s", lb_type_name(o->scale_type));
     if (o->ld != plain_ld)
         lb_text_put(w, ".ld%" PRId64, o->ld);

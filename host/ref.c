@@ -43,7 +43,7 @@ static const lb_kernel rows[] = {{
     .a_types = LB_T_INT | LB_T_FLOAT,
     .b_types = LB_T_INT | LB_T_TABLE,
     .d_types = LB_T_OUT_ANY,
-    .caps = LB_CAP_ALL,
+    .caps = LB_CAP_ALL | LB_CAP_STEP,
     .flags = LB_ROW_BATCH_INVARIANT,
     .needs = "",
     .workspace = workspace,
@@ -78,6 +78,11 @@ static lb_oracle_weights from_blob(const lb_weights *weights, int64_t batch)
         .tables = h->has_table ? (const float *)(const void *)(blob + h->table +
                                                                (uint64_t)batch * h->table_batch)
                                : NULL,
+        .step_words = h->has_step ? (const int32_t *)(const void *)(blob + h->step +
+                                                                    (uint64_t)batch * h->step_batch)
+                                  : NULL,
+        .step_n = 1,
+        .step_g = h->n_pad,
         .table_n = h->has_table == 2 ? entries : 0,
         .table_g = h->has_table == 2 ? entries * h->n_pad : 0,
     };

@@ -66,15 +66,17 @@ static bool strided(const lb_problem *p)
 /* The capabilities a problem needs, with the words for a refusal. */
 static bool caps_missing(const lb_kernel *row, const lb_problem *p, const char **what)
 {
+    bool stepped = lb_problem_is_stepped(p);
     const struct {
         uint32_t cap;
         bool needed;
         const char *what;
     } table[] = {
         {LB_CAP_BATCH, p->batch > 1, "batches"},
-        {LB_CAP_GROUP, p->b.scale == LB_PER_GROUP, "group scales"},
+        {LB_CAP_GROUP, p->b.scale == LB_PER_GROUP && !stepped, "group scales"},
+        {LB_CAP_STEP, stepped, "group scales of two levels"},
         {LB_CAP_ZERO_A, p->a.zero != 0, "zero points of A"},
-        {LB_CAP_ZERO_B, p->b.zero != 0, "zero points of B"},
+        {LB_CAP_ZERO_B, p->b.zero != 0 && !stepped, "zero points of B"},
         {LB_CAP_BIAS, p->bias != 0, "a bias"},
         {LB_CAP_RESIDUAL, p->residual.type != 0, "a residual"},
         {LB_CAP_ACTIVATION, p->activation != 0, "activations"},

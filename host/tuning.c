@@ -93,6 +93,12 @@ static lb_status keep(const reader *r, const lb_tuned *entry)
     return LB_OK;
 }
 
+/* Kernels differ in it: no groups, groups of floats, groups of two levels. */
+static int32_t grouping(const lb_problem *p)
+{
+    return p->b.scale != LB_PER_GROUP ? 0 : lb_problem_is_stepped(p) ? 2 : 1;
+}
+
 /* "ROW [PARAMETERS]". A row of another backend, and parameters that this version does not have, are
  * skipped: a file may serve several. */
 static lb_status add(const reader *r, const lb_problem *p, char *choice, lb_tuned *entry)
@@ -111,7 +117,7 @@ static lb_status add(const reader *r, const lb_problem *p, char *choice, lb_tune
     }
     entry->a_type = p->a.type;
     entry->b_type = p->b.type;
-    entry->grouped = p->b.scale == LB_PER_GROUP;
+    entry->grouped = grouping(p);
     entry->size[0] = p->m, entry->size[1] = p->n, entry->size[2] = p->k, entry->size[3] = p->batch;
     entry->ops = lb_problem_ops(p);
     lb_status status = keep(r, entry);
@@ -253,8 +259,7 @@ static double distance(const lb_tuned *entry, const lb_problem *p)
 {
     const int64_t size[4] = {p->m, p->n, p->k, p->batch};
     double sum = 0;
-    if (entry->a_type != p->a.type || entry->b_type != p->b.type ||
-        entry->grouped != (p->b.scale == LB_PER_GROUP))
+    if (entry->a_type != p->a.type || entry->b_type != p->b.type || entry->grouped != grouping(p))
         return -1;
     for (int i = 0; i < 4; i++) {
         if (size[i] == entry->size[i])

@@ -33,6 +33,8 @@ int32_t lb_type_parse(const char *text, size_t length);
 #define LB_T_INT                                                                                   \
     (LB_T(S8) | LB_T(U8) | LB_T(S4) | LB_T(U4) | LB_T(S2) | LB_T(U2) | LB_T(T2) | LB_T(B1))
 #define LB_T_TABLE (LB_T(C4) | LB_T(C2))
+/* Weights that may have scales of two levels. */
+#define LB_T_STEPPED (LB_T(S4) | LB_T(U4) | LB_T(S2) | LB_T(U2) | LB_T(T2))
 #define LB_T_FLOAT (LB_T(F16) | LB_T(BF16) | LB_T(F32))
 /* Outputs that fill whole bytes with two adjacent columns, or are bits; and all of them, for rows
    whose threads make at least four adjacent columns. */

@@ -184,6 +184,7 @@ lb_status lb_verify(const lb_problem *problem, const lb_host_args *args, const v
         {"residual_zero", args->residual_zero, sizes.residual_zero},
         {"random", args->random, sizes.random},
         {"b_table", args->b_table, sizes.b_table},
+        {"b_channel_scale", args->b_channel_scale, sizes.b_channel_scale},
     };
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
         if (needed[i].bytes && !needed[i].pointer)

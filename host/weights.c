@@ -26,7 +26,8 @@ lb_status lb_blob_plan(const lb_problem *p, const lb_layout *layout, lb_blob_hea
     strncpy(h.layout, layout->name, sizeof h.layout - 1);
     h.type = p->b.type;
     h.has_scale = p->b.scale != LB_PER_NONE;
-    h.has_zero = p->b.zero != LB_PER_NONE;
+    h.has_step = lb_problem_is_stepped(p);
+    h.has_zero = p->b.zero != LB_PER_NONE && !h.has_step;
     h.n = p->n;
     h.k = p->k;
     h.batch = p->batch;
@@ -56,6 +57,13 @@ lb_status lb_blob_plan(const lb_problem *p, const lb_layout *layout, lb_blob_hea
         h.table = at;
         h.table_batch = tables * (uint64_t)lb_problem_table_entries(p) * 4;
         at += align64(batch * h.table_batch);
+    }
+    if (h.has_step) {
+        h.steps = lb_problem_scale_groups(p);
+        h.step_group = p->b.group;
+        h.step = at;
+        h.step_batch = (uint64_t)h.steps * (uint64_t)h.n_pad * 4;
+        at += align64(batch * h.step_batch);
     }
     h.bytes = at;
     *header = h;
@@ -90,7 +98,7 @@ static int64_t value_index(const lb_problem *p, int32_t granularity, int64_t bat
     switch (granularity) {
     case LB_PER_TENSOR: return batch;
     case LB_PER_CHANNEL: return batch * p->n + n;
-    default: return (batch * p->n + n) * lb_problem_groups(p) + g;
+    default: return (batch * p->n + n) * lb_problem_scale_groups(p) + g;
     }
 }
 
@@ -113,6 +121,10 @@ static lb_status check_source(const lb_problem *p, const lb_weights_source *sour
     if (!source->zeros && p->b.zero && p->n)
         return lb_fail(LB_INVALID_ARGUMENT,
                        "weights: zeros is NULL but the problem has zero points of B");
+    if (!source->channel_scales && lb_problem_is_stepped(p) && p->n)
+        return lb_fail(LB_INVALID_ARGUMENT,
+                       "weights: channel_scales is NULL but B's scales have two levels: u8 per "
+                       "group, f32 per channel");
     if (!source->tables && p->b_table && p->n)
         return lb_fail(LB_INVALID_ARGUMENT, "weights: tables is NULL but B is %s",
                        lb_type_name(p->b.type));
@@ -173,6 +185,57 @@ static lb_status check_ternary(const lb_problem *p, const lb_weights_source *sou
     return LB_OK;
 }
 
+static int32_t step_word_at(const lb_problem *p, const lb_weights_source *source, int64_t batch,
+                            int64_t n, int64_t g)
+{
+    int32_t zero = p->b.zero ? source->zeros[value_index(p, p->b.zero, batch, n, g)] : 0;
+    const uint8_t *scales = source->scales;
+    return lb_step_word(scales[value_index(p, p->b.scale, batch, n, g)], zero);
+}
+
+/* Values of two levels must fit in 8 bits: kernels make them four to a word, without carries. That
+   of code 0 too where it pads the last 32 of k. */
+static lb_status check_steps(const lb_problem *p, const lb_weights_source *source, int32_t *values)
+{
+    if (!lb_problem_is_stepped(p) || p->k == 0)
+        return LB_OK;
+    int64_t padded = (p->k + 31) / 32 * 32, group = p->b.group;
+    for (int64_t batch = 0; batch < p->batch; batch++)
+        for (int64_t n = 0; n < p->n; n++) {
+            read_row(p, matrix_of(p, source, batch), n, values);
+            int32_t word = 0;
+            for (int64_t k = 0; k < padded; k++) {
+                if (k % group == 0)
+                    word = step_word_at(p, source, batch, n, k / group);
+                int32_t value = lb_step_value(word, k < p->k ? values[k] : 0);
+                if (value < INT8_MIN || value > INT8_MAX)
+                    return lb_fail(
+                        LB_INVALID_ARGUMENT,
+                        "weights: %s (batch %" PRId64 ", n %" PRId64 ", k %" PRId64
+                        ") is %d with the scale %d of its group; values of two levels are -128 to "
+                        "127: use smaller scales per group and a larger one per channel",
+                        k < p->k ? "element" : "code 0, which pads", batch, n, k, value,
+                        word & 0xffff);
+            }
+        }
+    return LB_OK;
+}
+
+/* The words of one row's groups; *values become those of B. */
+static void pack_steps(const lb_problem *p, const lb_blob_header *h,
+                       const lb_weights_source *source, char *blob, int64_t batch, int64_t n,
+                       int32_t *values)
+{
+    int32_t *step = (int32_t *)(void *)(blob + h->step + (uint64_t)batch * h->step_batch);
+    for (int64_t g = 0; g < h->steps; g++) {
+        int32_t word = step_word_at(p, source, batch, n, g);
+        int64_t end = (g + 1) * h->step_group < h->k ? (g + 1) * h->step_group : h->k;
+        step[g * h->n_pad + n] = h->k ? word : 0;
+        for (int64_t k = g * h->step_group; k < end; k++)
+            values[k] = lb_step_value(word, values[k]);
+    }
+}
+
 /* Scales, zero points and sums of one row, expanded to every group. */
 static void pack_meta(const lb_problem *p, const lb_blob_header *h, const lb_weights_source *source,
                       char *blob, int64_t batch, int64_t n, const int32_t *values)
@@ -182,7 +245,9 @@ static void pack_meta(const lb_problem *p, const lb_blob_header *h, const lb_wei
     int32_t *sum = (int32_t *)(void *)(blob + h->sum + (uint64_t)batch * h->meta_batch);
     for (int64_t g = 0; g < h->groups; g++) {
         int64_t at = g * h->n_pad + n;
-        if (h->has_scale)
+        if (h->has_step)
+            scale[at] = source->channel_scales[batch * p->n + n];
+        else if (h->has_scale)
             scale[at] = scale_at(p, source->scales, value_index(p, p->b.scale, batch, n, g));
         if (h->has_zero)
             zero[at] = source->zeros[value_index(p, p->b.zero, batch, n, g)];
@@ -255,6 +320,8 @@ lb_status lb_blob_pack(const lb_problem *p, const lb_blob_header *header,
     int32_t *values = (int32_t *)(void *)(columns + length);
 
     lb_status status = check_ternary(p, source, values);
+    if (status == LB_OK)
+        status = check_steps(p, source, values);
     if (status != LB_OK)
         goto out;
     lb_extent_columns(&extent, columns);
@@ -267,6 +334,8 @@ lb_status lb_blob_pack(const lb_problem *p, const lb_blob_header *header,
             if (p->k)
                 read_row(p, matrix, n, values);
             lb_extent_put_row(&extent, columns, codes, n, values);
+            if (header->has_step)
+                pack_steps(p, header, source, bytes, batch, n, values);
             pack_meta(p, header, source, bytes, batch, n, values);
         }
         if (header->has_table && p->n)
@@ -291,10 +360,11 @@ static const blob_field fields[] = {
     {                                                                                              \
 #name, offsetof(lb_blob_header, name), sizeof(((lb_blob_header *)0)->name)                 \
     }
-    FIELD(batch),     FIELD(n),      FIELD(k),           FIELD(has_scale),   FIELD(has_zero),
-    FIELD(group),     FIELD(groups), FIELD(n_pad),       FIELD(k_pad),       FIELD(codes),
-    FIELD(has_table), FIELD(table),  FIELD(table_batch), FIELD(codes_batch), FIELD(scale),
-    FIELD(zero),      FIELD(sum),    FIELD(meta_batch),
+    FIELD(batch),      FIELD(n),      FIELD(k),           FIELD(has_scale),   FIELD(has_zero),
+    FIELD(group),      FIELD(groups), FIELD(n_pad),       FIELD(k_pad),       FIELD(codes),
+    FIELD(has_table),  FIELD(table),  FIELD(table_batch), FIELD(codes_batch), FIELD(scale),
+    FIELD(zero),       FIELD(sum),    FIELD(meta_batch),  FIELD(has_step),    FIELD(steps),
+    FIELD(step_group), FIELD(step),   FIELD(step_batch),
 #undef FIELD
 };
 

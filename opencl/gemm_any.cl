@@ -5,7 +5,8 @@
  *
  *     sum_g scale[g,n] * (sum_{k in g} a b - zb sum a - za sum b + length za zb)
  *
- * c4 and c2 weights are looked up in one table, or in one per group and row of B.
+ * c4 and c2 weights are looked up in one table, or in one per group and row of B; b of scales of
+ * two levels is (code - zero point) * scale of its group.
  *
  * Constraints: n_pad a multiple of 16 (layout), nothing else.
  */
@@ -36,6 +37,8 @@ __kernel __attribute__((reqd_work_group_size(1, 16, 1))) void gemm_any(LB_ARGUME
             facc[j] = 0.0f;
         }
         for (int k = from; k < to; k++) {
+            __global const int *words =
+                io.w_step + (p.flags & LB_KF_B_STEP ? (long)(k / p.step_group) * p.n_pad + n : 0);
             int ai = float_a ? 0 : lb_int_at(p.a_type, a, k);
             float af = float_a ? lb_float_at(p.a_type, a, k) : 0.0f;
             sum_a += ai;
@@ -49,6 +52,8 @@ __kernel __attribute__((reqd_work_group_size(1, 16, 1))) void gemm_any(LB_ARGUME
                         b -= io.w_zero[(long)g * p.n_pad + n + j];
                     facc[j] += af * (float)b;
                 } else {
+                    if (p.flags & LB_KF_B_STEP)
+                        b = b * (words[j] & 0xffff) + (words[j] >> 16);
                     acc[j] += ai * b;
                 }
             }

@@ -21,7 +21,8 @@ uint64_t lb_opencl_stage_areas(const lb_opencl_row *row, const lb_problem *p, in
     uint64_t rows = round_up((uint64_t)p->m, (uint64_t)row->tile.mr);
     /* In eighths of a byte: bits are staged as bits. */
     uint64_t panel = rows * (uint64_t)k_pad * (uint64_t)row->tile.element / 8;
-    uint64_t sums = rows * (uint64_t)lb_problem_groups(p) * 4;
+    int64_t groups = lb_problem_is_stepped(p) ? lb_problem_scale_groups(p) : lb_problem_groups(p);
+    uint64_t sums = rows * (uint64_t)groups * 4;
     kargs->ws[2] = round_up(panel, LB_MEMORY_ALIGN);
     kargs->ws[3] = round_up(sums, LB_MEMORY_ALIGN);
     kargs->ws[0] = 0;
@@ -82,7 +83,7 @@ static double cost(const lb_kernel *kernel, const lb_problem *p, const lb_device
 static void weight_macros(const lb_problem *p, char *text, size_t capacity)
 {
     snprintf(text, capacity, "-DWB=%d -DGROUPED=%d", lb_type_bits(p->b.type),
-             p->b.scale == LB_PER_GROUP);
+             lb_problem_is_stepped(p) ? 2 : p->b.scale == LB_PER_GROUP);
 }
 
 #define SOURCES(...)                                                                               \
@@ -107,6 +108,20 @@ static void weight_macros(const lb_problem *p, char *text, size_t capacity)
 #define ELEMENT_tile_xnor 1
 #define ELEMENT_tile_xnor_small 1
 #define ELEMENT_any 0
+/* What a family's rows have beyond LB_CAP_ALL. */
+#define BEYOND_panel_int LB_CAP_STEP
+#define BEYOND_panel_int_pairs LB_CAP_STEP
+#define BEYOND_panel_float 0
+#define BEYOND_panel_bf16 0
+#define BEYOND_xnor 0
+#define BEYOND_ternary 0
+#define BEYOND_tile LB_CAP_STEP
+#define BEYOND_tile_small LB_CAP_STEP
+#define BEYOND_tile_mma LB_CAP_STEP
+#define BEYOND_tile_dpas LB_CAP_STEP
+#define BEYOND_tile_xnor 0
+#define BEYOND_tile_xnor_small 0
+#define BEYOND_any LB_CAP_STEP
 
 #define FAMILY_panel_int(mr, nv, mt, nt)                                                           \
     .sources = SOURCES("stage.clh", "panel_int.cl"),                                               \
@@ -150,7 +165,7 @@ const lb_kernel lb_opencl_rows[] = {
      .a_types = a,                                                                                 \
      .b_types = b,                                                                                 \
      .d_types = LB_T_OUT_ANY,                                                                      \
-     .caps = LB_CAP_ALL,                                                                           \
+     .caps = LB_CAP_ALL | BEYOND_##family,                                                         \
      .flags = LB_ROW_BATCH_INVARIANT | marks,                                                      \
      .m_min = least,                                                                               \
      .m_max = most,                                                                                \

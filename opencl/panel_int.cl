@@ -12,13 +12,19 @@
  *   KQ 2  plain OpenCL C, written so that LLVM makes vpmaddwd of it
  *
  * Macros: LB_X86_VNNI, MR, NV, MT (multiple of MR), NT (multiple of 16 NV; 64 divides or is divided
- * by it), from the row; WB (weight bits), GROUPED (float scale per group), from the problem.
+ * by it), from the row; WB (weight bits), GROUPED (a scale per group: 1 float, 2 of two levels, so
+ * that the groups' sums add up to one integer), from the problem.
  * Workspace: ws[0] panels, ws[1] sums, ws[2] and ws[3] their bytes per batch.
  */
 #define PANEL 64
 #define FIELDS (8 / WB)
 #define FIELD_MASK ((1 << WB) - 1)
 #define FOR(i, n) _Pragma("unroll") for (int i = 0; i < (n); i++)
+#if GROUPED == 1
+typedef float16 total_t;
+#else
+typedef int16 total_t;
+#endif
 
 #if LB_X86_VNNI
 #define KQ 4
@@ -76,9 +82,9 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void stage(LB_ARGUMENTS)
         int m = block * MR + r;
         __global const uchar *row = a + m * p.a_ld * lb_bits(p.a_type) / 8;
         __global int *out = panel + r;
-        for (int g = 0; g < p.groups; g++) {
+        for (int g = 0; g < lb_groups(&p); g++) {
             int16 total = 0;
-            for (int k = g * p.group, end = lb_group_end(&p, g); k < end; k += 16) {
+            for (int k = g * lb_group(&p), end = lb_group_end(&p, g); k < end; k += 16) {
                 char16 v = m < p.m ? lb_stage16(p.a_type, row, k, p.k) : (char16)0;
                 total += convert_int16(v);
 #if KQ == 4
@@ -132,9 +138,9 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void panel_int(LB_ARGUME
                 codes + (long)(n / PANEL * PANEL) * (p.k_pad / FIELDS) + n % PANEL * KQ;
             acc_t acc[MR][ACC_VECTORS];
 #if GROUPED
-            float16 total[MR][NV];
-            FOR(i, MR) FOR(j, NV) total[i][j] = 0.0f;
-            for (int g = 0; g < p.groups; g++)
+            total_t total[MR][NV];
+            FOR(i, MR) FOR(j, NV) total[i][j] = 0;
+            for (int g = 0; g < lb_groups(&p); g++)
 #else
             const int g = 0;
 #endif
@@ -144,7 +150,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void panel_int(LB_ARGUME
                     acc_t start = -bias * sums[(long)g * rows + m + i];
                     FOR(j, ACC_VECTORS) acc[i][j] = start;
                 }
-                int steps = (lb_group_end(&p, g) - g * p.group) / (KQ * FIELDS);
+                int steps = (lb_group_end(&p, g) - g * lb_group(&p)) / (KQ * FIELDS);
                 for (int step = 0; step < steps; step++) {
 #if LB_X86_VNNI
                     int16 bytes[NV];
@@ -182,7 +188,15 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void panel_int(LB_ARGUME
                         a += MR;
                     }
                 }
-#if GROUPED
+#if GROUPED == 2
+                FOR(j, NV)
+                {
+                    int16 word = vload16(0, io.w_step + (long)g * p.n_pad + n + 16 * j);
+                    FOR(i, MR)
+                    total[i][j] += ACC16(acc, i, j) * (word & 0xffff) +
+                                   sums[(long)g * rows + m + i] * (word >> 16);
+                }
+#elif GROUPED
                 bool zeros = (p.flags & (LB_KF_A_ZERO | LB_KF_B_ZERO)) || shift;
                 FOR(j, NV)
                 {
@@ -202,7 +216,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void panel_int(LB_ARGUME
             }
             /* Through an array, so that the epilogue stands in the program once. */
 #if GROUPED
-            float16 out[MR * NV];
+            total_t out[MR * NV];
             FOR(i, MR) FOR(j, NV) out[i * NV + j] = total[i][j];
 #else
             int16 out[MR * NV];
@@ -212,7 +226,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void panel_int(LB_ARGUME
                 int row = m + t / NV, column = n + t % NV * 16;
                 if (row >= p.m || column >= p.n)
                     continue;
-#if GROUPED
+#if GROUPED == 1
                 lb_finish_float(out[t], &p, &io, row, column);
 #else
                 int16 v = lb_correct_zeros(out[t], &p, &io, column, 0,

@@ -58,15 +58,15 @@ __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void tile_dot(
 #endif
 
     if (steps > 0) {
-        tile_fetch(&share, &in, &p, m_tile, n_tile, 0);
-        TILE_STORE(share, in, a_words[0], w_words[0]);
+        tile_fetch(&share, &in, &p, &io, m_tile, n_tile, 0);
+        TILE_STORE(share, a_words[0], w_words[0]);
     }
     for (int step = 0; step < steps; step++) {
         barrier(CLK_LOCAL_MEM_FENCE);
         __local const int *a = a_words[step % 2] + down * ROWS;
         __local const int *w = w_words[step % 2] + across * 4;
         if (step + 1 < steps)
-            tile_fetch(&share, &in, &p, m_tile, n_tile, step + 1);
+            tile_fetch(&share, &in, &p, &io, m_tile, n_tile, step + 1);
 #if GROUPED
         for (int word = 0; word < STEP && g < p.groups;) {
             int stop = min(STEP, group_end - step * STEP);
@@ -91,7 +91,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void tile_dot(
         dot_words(acc, a, w, 0, STEP);
 #endif
         if (step + 1 < steps)
-            TILE_STORE(share, in, a_words[(step + 1) % 2], w_words[(step + 1) % 2]);
+            TILE_STORE(share, a_words[(step + 1) % 2], w_words[(step + 1) % 2]);
     }
 
     /* Through an array, so that the epilogue stands in the program once. */

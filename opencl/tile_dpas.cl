@@ -123,8 +123,8 @@ tile_dpas(LB_ARGUMENTS)
 #endif
 
     if (steps > 0) {
-        tile_fetch(&share, &in, &p, m_tile, n_tile, 0);
-        TILE_STORE(share, in, a_words, w_words);
+        tile_fetch(&share, &in, &p, &io, m_tile, n_tile, 0);
+        TILE_STORE(share, a_words, w_words);
     }
     for (int step = 0; step < steps; step++) {
         int now = step % 2 * STEP_WORDS, next = STEP_WORDS - now;
@@ -135,7 +135,7 @@ tile_dpas(LB_ARGUMENTS)
         fragments f;
         barrier(CLK_LOCAL_MEM_FENCE);
         if (step + 1 < steps)
-            tile_fetch(&share, &in, &p, m_tile, n_tile, step + 1);
+            tile_fetch(&share, &in, &p, &io, m_tile, n_tile, step + 1);
         FOR(i, BLOCKS_M)
         FOR(r, ROWS) f.a[i][r] = a[(ROWS * i + r) * (int)PARTS];
         FOR(j, BLOCKS_N)
@@ -165,7 +165,7 @@ tile_dpas(LB_ARGUMENTS)
         }
 #endif
         if (step + 1 < steps)
-            TILE_STORE(share, in, a_words + next, w_words + next);
+            TILE_STORE(share, a_words + next, w_words + next);
     }
 
     /* Band by band through local memory, to 16 columns of a row per work-item. */

@@ -93,8 +93,8 @@ __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void tile_mma(
 #endif
 
     if (steps > 0) {
-        tile_fetch(&share, &in, &p, m_tile, n_tile, 0);
-        TILE_STORE(share, in, a_words, w_words);
+        tile_fetch(&share, &in, &p, &io, m_tile, n_tile, 0);
+        TILE_STORE(share, a_words, w_words);
     }
     for (int step = 0; step < steps; step++) {
         int now = step % 2 * STEP_WORDS, next = STEP_WORDS - now;
@@ -103,7 +103,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void tile_mma(
         fragments f;
         barrier(CLK_LOCAL_MEM_FENCE);
         if (step + 1 < steps)
-            tile_fetch(&share, &in, &p, m_tile, n_tile, step + 1);
+            tile_fetch(&share, &in, &p, &io, m_tile, n_tile, step + 1);
         FOR(i, BLOCKS_M)
         FOR(e, 4) f.a[i][e] = a[A_AT(e / 2 * 4, 16 * i + e % 2 * 8)];
         FOR(j, BLOCKS_N)
@@ -136,7 +136,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void tile_mma(
         }
 #endif
         if (step + 1 < steps)
-            TILE_STORE(share, in, a_words + next, w_words + next);
+            TILE_STORE(share, a_words + next, w_words + next);
     }
 
     /* Band by band through local memory, to 16 columns of a row per work-item. */

@@ -9,15 +9,16 @@
 #define BITE (XNOR && GROUPED ? 1 : STEP)
 
 /* Adds the words [from, to) of column n, every `stride`, to the accumulators of `rows` rows. */
-static inline void dot_span(int *acc, const tile_input *in, __global const int *a, int rows, int n,
-                            int from, int to, int stride)
+static inline void dot_span(int *acc, const tile_input *in, const lb_kargs *p, const lb_io *io,
+                            __global const int *a, int rows, int n, int from, int to, int stride)
 {
     for (int at = from; at < to; at += stride) {
         int w[BITE];
+        weight_way way = weight_way_of(in, p, io, at / STEP, n);
         FOR(line, (BITE + FIELDS - 1) / FIELDS)
         {
             uint word = *weight_line(in, at / FIELDS + line, n);
-            FOR(field, FIELDS) w[line * FIELDS + field] = weight_word(word, field, in->lift);
+            FOR(field, FIELDS) w[line * FIELDS + field] = weight_word(word, field, way);
         }
         FOR(i, MT)
         if (i < rows) {
@@ -54,7 +55,8 @@ __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void tile_smal
     float total[MT];
     FOR(i, MT) total[i] = 0.0f;
     for (int g = slice; g < p.groups; g += SLICES) {
-        dot_span(acc, &in, a, rows, n, g * p.group / WORD_K, lb_group_end(&p, g) / WORD_K, BITE);
+        dot_span(acc, &in, &p, &io, a, rows, n, g * p.group / WORD_K, lb_group_end(&p, g) / WORD_K,
+                 BITE);
         column_part c = column_part_of(&p, &io, &in, n, g);
         FOR(i, MT)
         {
@@ -64,7 +66,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP_ITEMS, 1, 1))) void tile_smal
     }
     FOR(i, MT) parts[slice][i][column] = total[i];
 #else
-    dot_span(acc, &in, a, rows, n, slice * STEP, in.end, SLICES * STEP);
+    dot_span(acc, &in, &p, &io, a, rows, n, slice * STEP, in.end, SLICES * STEP);
     FOR(i, MT) parts[slice][i][column] = acc[i];
 #endif
     barrier(CLK_LOCAL_MEM_FENCE);

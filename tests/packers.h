@@ -81,6 +81,9 @@ static const char *const pack_lines[] = {
     "s8*%s.channel.z->f32 m1 n20 k0",
     "f32*%s.g64.tables->f32 m1 n37 k150 b2",
     "f32*%s.channel.tables->f32 m1 n18 k70",
+    "s8*%s.g64.u8.z->f32 m1 n37 k150 b2",
+    "s8*%s@cols.g96.u8->s32 m1 n65 k1100",
+    "s8*%s.g32.u8.zt->f32 m1 n64 k0",
 };
 static const char *const pack_types[] = {"s8", "u8", "s4", "u4", "s2",
                                          "u2", "t2", "b1", "c4", "c2"};
@@ -124,11 +127,14 @@ static void pack_canonical(lb_context *context, const lb_plan *plan, const pack_
     check_ok(rig_upload(context, s->source.scales, sizes->b_scale, &args.scales));
     check_ok(rig_upload(context, s->source.zeros, sizes->b_zero, &args.zeros));
     check_ok(rig_upload(context, s->source.tables, sizes->b_table, &args.tables));
+    check_ok(rig_upload(context, s->source.channel_scales, sizes->b_channel_scale,
+                        &args.channel_scales));
     check_ok(rig_upload(context, fault, sizeof *fault, &args.fault));
     args.weights = weights;
     check_ok(lb_packer_run(packer, &args, NULL));
     check_ok(lb_memory_read(context, fault, args.fault, sizeof *fault, NULL));
-    const lb_ptr owned[] = {args.codes, args.scales, args.zeros, args.tables, args.fault};
+    const lb_ptr owned[] = {args.codes,  args.scales, args.zeros,
+                            args.tables, args.fault,  args.channel_scales};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
         if (owned[i].base)
             lb_memory_free(context, owned[i]);

@@ -25,7 +25,7 @@
 typedef struct rig_inputs {
     lb_problem problem;
     lb_sizes sizes;
-    void *array[11];
+    void *array[12];
     lb_host_args host;
     lb_weights_source source;
 } rig_inputs;
@@ -73,7 +73,7 @@ static inline lb_status rig_inputs_make(const char *line, uint32_t seed, rig_inp
     const struct {
         uint64_t bytes;
         int32_t type;
-    } arrays[11] = {{s->a, p->a.type},
+    } arrays[12] = {{s->a, p->a.type},
                     {s->a_scale, LB_TYPE_F32},
                     {s->a_zero, LB_TYPE_S32},
                     {s->b, p->b.type},
@@ -83,8 +83,9 @@ static inline lb_status rig_inputs_make(const char *line, uint32_t seed, rig_inp
                     {s->d_zero, LB_TYPE_S32},
                     {s->bias, p->bias},
                     {s->residual, p->residual.type},
-                    {s->residual_scale, LB_TYPE_F32}};
-    for (int i = 0; i < 11; i++) {
+                    {s->residual_scale, LB_TYPE_F32},
+                    {s->b_channel_scale, LB_TYPE_F32}};
+    for (int i = 0; i < 12; i++) {
         in->array[i] = malloc((size_t)arrays[i].bytes + 1);
         if (!in->array[i])
             return LB_OUT_OF_MEMORY;
@@ -93,6 +94,8 @@ static inline lb_status rig_inputs_make(const char *line, uint32_t seed, rig_inp
             for (uint64_t j = 0; j < arrays[i].bytes / 4; j++)
                 ((int32_t *)in->array[i])[j] &= 1;
     }
+    for (uint64_t i = 0; s->b_channel_scale && i < s->b_scale; i++) /* of two levels: 1 to 8 */
+        ((uint8_t *)in->array[4])[i] = (uint8_t)(1 + (((uint8_t *)in->array[4])[i] & 7));
     h->a = in->array[0];
     h->a_scale = in->array[1];
     h->a_zero = in->array[2];
@@ -104,12 +107,13 @@ static inline lb_status rig_inputs_make(const char *line, uint32_t seed, rig_inp
     h->bias = in->array[8];
     h->residual = in->array[9];
     h->residual_scale = in->array[10];
+    in->source.channel_scales = h->b_channel_scale = in->array[11];
     return LB_OK;
 }
 
 static inline void rig_inputs_free(rig_inputs *in)
 {
-    for (int i = 0; i < 11; i++)
+    for (int i = 0; i < 12; i++)
         free(in->array[i]);
     *in = (rig_inputs){0};
 }

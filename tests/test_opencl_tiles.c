@@ -29,7 +29,9 @@ static const struct {
      "s4.token*t2.channel->{b1,s4.tensor,f32,bf16} m5 n37 k66\n"},
     {"ocl_gpu_int", "{s8,u8}.token*{s8,u8,s4}.g{32,64}->f16 m6 n67 k200\n"
                     "{s8,u8.z}.token*{u8,s4}.g{32,96}.z->bf16 m70 n150 k257 b2\n"
-                    "s8.token*s4.g128->f32 m6 n67 k96\n"},
+                    "s8.token*s4.g128->f32 m6 n67 k96\n"
+                    "{s8,u8.z}.token*{u4,s4}.g{32,96}.u8.z->bf16 m70 n150 k257 b2\n"
+                    "s8*{u2,s2,t2}.g64.u8->s32 m6 n67 k200\n"},
     /* Decoding is tile.clh's in all of them, so that a few widths do for the others. */
     {"ocl_gpu_int_m8", "{s8,u8,s4,t2,b1}*{s8,u8,u2}->s32 m{1,7} n70 k129\n"
                        "s8*s8->s32 m{1,8} n{1,31,33,129} k{1,31,33,333}\n"
@@ -37,19 +39,22 @@ static const struct {
                        "u8.ld150*s8->s32.ld90 m5 n81 k140 b2\n"
                        "u8.token.z*s2.channel.z->s8.tensor.z m5 n260 k1050 +relu\n"
                        "{s8,u8}.token*{s4,b1}.g{32,64}->f16 m6 n67 k200\n"
-                       "{s8,u8.z}.token*u4.g{32,96}.z->bf16 m8 n150 k257 b2\n"},
+                       "{s8,u8.z}.token*u4.g{32,96}.z->bf16 m8 n150 k257 b2\n"
+                       "{s8,u8.z}.token*{u4,t2}.g{32,96}.u8->bf16 m8 n150 k257 b2\n"},
     {"ocl_gpu_mma", "{s8,u8,s4,t2,b1}*{s8,u8,s4}->s32 m17 n70 k129\n"
                     "s8*s8->s32 m{1,65,130} n{1,31,131} k{1,33,333}\n"
                     "s8*s4->s32 m3 n5 k0\n"
                     "u8.ld150*s4->s32.ld90 m37 n81 k140 b2\n"
                     "u8.token.z*s4.channel.z->s8.tensor.z m150 n260 k1050 +relu\n"
                     "s8.token*s4.g{32,64}->f16 m6 n67 k200\n"
-                    "{s8,u8.z}.token*u4.g{32,96}.z->bf16 m70 n150 k257 b2\n"},
+                    "{s8,u8.z}.token*u4.g{32,96}.z->bf16 m70 n150 k257 b2\n"
+                    "{s8,u8.z}.token*u4.g{32,96}.u8.z->bf16 m70 n150 k257 b2\n"},
     {"ocl_gpu_dpas16", "{s8,u8,t2}*{s8,s4}->s32 m17 n70 k129\n"
                        "s8*s8->s32 m{1,33,130} n{1,31,131} k{1,33,333}\n"
                        "s8*s4->s32 m3 n5 k0\n"
                        "u8.token.z*s4.channel.z->s8.tensor.z m150 n260 k1050 +relu\n"
-                       "{s8,u8.z}.token*u4.g{32,96}.z->bf16 m70 n150 k257 b2\n"},
+                       "{s8,u8.z}.token*u4.g{32,96}.z->bf16 m70 n150 k257 b2\n"
+                       "s8.token*u4.g{32,96}.u8.z->bf16 m70 n150 k257 b2\n"},
     {"ocl_gpu_dpas8", "{s8,u8,t2}*{s8,s4}->s32 m17 n70 k129\n"
                       "s8*s8->s32 m{1,33,130} n{1,31,131} k{1,33,333}\n"
                       "{s8,u8.z}.token*u4.g{32,96}.z->bf16 m70 n150 k257 b2\n"},

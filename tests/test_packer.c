@@ -121,6 +121,21 @@ static void infinite_entry(pack_source *s)
     s->tables[16 * 6 + 15] = INFINITY;
 }
 
+/* With scales up to 8 the values of u4 less 1 stay within 8 bits; 14 * 10 does not. */
+static void large_scale(pack_source *s)
+{
+    memset((char *)s->in.array[3] + 6 * 40 + 32, 0xff, 1); /* codes 64 and 65 of row 6 */
+    ((uint8_t *)s->in.array[4])[6 * 3 + 2] = 10;
+}
+
+/* Only what pads: code 0 less 15, times 9. */
+static void large_padding(pack_source *s)
+{
+    memset((char *)s->in.array[3] + 5 * 40 + 32, 0xff, 8);
+    ((uint8_t *)s->in.array[4])[5 * 3 + 2] = 9;
+    ((int32_t *)s->in.array[5])[5 * 3 + 2] = 15;
+}
+
 Test(packer, finds_what_is_at_fault)
 {
     static const char *const devices[] = {"ref", "auto"};
@@ -129,6 +144,9 @@ Test(packer, finds_what_is_at_fault)
         cr_expect_eq(fault_of(context, "f32*t2.channel->f32 m1 n9 k80", spare_codes), 8);
         cr_expect_eq(fault_of(context, "f32*s4.channel.z->f32 m1 n9 k80", far_zero), 5);
         cr_expect_eq(fault_of(context, "f32*c4.channel.tables->f32 m1 n9 k80", infinite_entry), 7);
+        const char *steps = "s8*u4.g32.u8.z->f32 m1 n9 k80";
+        cr_expect_eq(fault_of(context, steps, large_scale), 7);
+        cr_expect_eq(fault_of(context, steps, large_padding), 6);
         lb_context_destroy(context);
     }
 }

@@ -91,6 +91,16 @@ Test(problem, types_and_layouts_out_of_place_are_refused)
         {P(.a.type = LB_TYPE_F16, .b.type = LB_TYPE_C2, .b.zero = LB_PER_TENSOR),
          "B: type c2 has no zero point"},
         {P(.reserved = 1), "reserved is 1"},
+        {P(.b.scale = LB_PER_GROUP, .b.group = 32, .b.scale_type = LB_TYPE_U8,
+           .b.type = LB_TYPE_S8),
+         "8 bits of fewer, s8 has no place for them; s4|u4|s2|u2|t2 have"},
+        {P(.b.scale = LB_PER_GROUP, .b.group = 32, .b.scale_type = LB_TYPE_U8,
+           .a.type = LB_TYPE_BF16),
+         "need integer activations, A is bf16; use scales of f16, bf16 or f32"},
+        {P(.b.scale = LB_PER_CHANNEL, .b.scale_type = LB_TYPE_U8),
+         "scale type u8 is not available; use f32, f16 or bf16; per group also u8"},
+        {P(.b.scale = LB_PER_GROUP, .b.group = 32, .b.scale_type = LB_TYPE_S8),
+         "scale type s8 is not available; use f32, f16, bf16 or u8"},
     };
     check_refused(rows, COUNT(rows));
 }
@@ -355,10 +365,23 @@ static void check_sizes(const size_row *rows, size_t count)
         lb_sizes got = LB_SIZES_INIT, expected = rows[i].sizes;
         expected.struct_size = sizeof expected;
         check_ok(lb_problem_sizes(&p, &got));
-        static const char *const names[] = {
-            "a",       "a_scale", "a_zero", "b",        "b_scale",        "b_zero",        "d",
-            "d_scale", "d_zero",  "bias",   "residual", "residual_scale", "residual_zero", "random",
-            "b_table", "d_sums"};
+        static const char *const names[] = {"a",
+                                            "a_scale",
+                                            "a_zero",
+                                            "b",
+                                            "b_scale",
+                                            "b_zero",
+                                            "d",
+                                            "d_scale",
+                                            "d_zero",
+                                            "bias",
+                                            "residual",
+                                            "residual_scale",
+                                            "residual_zero",
+                                            "random",
+                                            "b_table",
+                                            "d_sums",
+                                            "b_channel_scale"};
         uint64_t have[COUNT(names)], want[COUNT(names)];
         cr_assert_eq(sizeof have, sizeof got - offsetof(lb_sizes, a));
         memcpy(have, (const char *)&got + offsetof(lb_sizes, a), sizeof have);

@@ -283,7 +283,7 @@ static const struct {
     {FIELD(type), LB_TYPE_S4 ^ LB_TYPE_S8, true, "its weights are s8, the plan's are s4"},
     {FIELD(has_scale), 1, true, "its has_scale is 0, the plan's is 1"},
     {FIELD(has_zero), 1, true, "its has_zero is 0, the plan's is 1"},
-    {FIELD(reserved0), 1, true, "its reserved bytes are not 0"},
+    {FIELD(reserved1), 1, true, "its reserved bytes are not 0"},
     {FIELD(n), 3, true, "its n is 6, the plan's is 5; pack the weights for this plan"},
     {FIELD(k), 1, true, "its k is 71, the plan's is 70"},
     {FIELD(batch), 1, true, "its batch is 3, the plan's is 2"},
@@ -297,7 +297,12 @@ static const struct {
     {FIELD(sum), 64, true, "its sum is"},
     {FIELD(codes_batch), 64, true, "its codes_batch is"},
     {FIELD(meta_batch), 64, true, "its meta_batch is"},
-    {FIELD(reserved) + 55, 1, true, "its reserved bytes are not 0, as version 1 has them"},
+    {FIELD(has_step), 1, true, "its has_step is 1, the plan's is 0"},
+    {FIELD(steps), 1, true, "its steps is 1, the plan's is 0"},
+    {FIELD(step_group), 32, true, "its step_group is 32, the plan's is 0"},
+    {FIELD(step), 64, true, "its step is 64, the plan's is 0"},
+    {FIELD(step_batch), 64, true, "its step_batch is"},
+    {FIELD(reserved) + 23, 1, true, "its reserved bytes are not 0, as version 1 has them"},
 };
 
 Test(weights, each_damaged_field_is_named)

@@ -64,7 +64,7 @@ static lb_status make_weights(model *m, int layer, float *memory)
         bias[i] = noise(&seed);
     void *codes = memory + count;
     TRY(lb_quantize_weights(&quant, layers[layer].method, memory, codes, scales, NULL));
-    lb_weights_source source = {sizeof source, 0, codes, scales, NULL, NULL};
+    lb_weights_source source = {.struct_size = sizeof source, .codes = codes, .scales = scales};
     TRY(lb_weights_create(m->plan[layer][BUCKETS - 1], &source, &m->weights[layer]));
     TRY(lb_memory_alloc(m->context, (size_t)n * sizeof *bias, &m->bias[layer]));
     return lb_memory_write(m->context, m->bias[layer], bias, (size_t)n * sizeof *bias, NULL);

@@ -199,16 +199,28 @@ typedef struct lb_operand {
                    bytes */
     int64_t batch_stride; /* elements from batch to batch; 0 = dense */
     int32_t scale;        /* lb_granularity of the scale */
-    int32_t scale_type;   /* lb_type of B's scales: f32, f16 or bf16; 0 = f32. All others are f32 */
+    int32_t scale_type;   /* lb_type of B's scales: f32, f16 or bf16; 0 = f32; per group also u8,
+                             see below. All others are f32 */
     int32_t group;        /* elements of K per group, a multiple of 32; only with LB_PER_GROUP */
     int32_t zero;         /* lb_granularity of the zero point (int32): NONE, TENSOR or as `scale` */
 } lb_operand;
 
 /*
+ * Scales of two levels (QServe, Y. Lin et al., 2024): B is s4, u4, s2, u2 or t2, A integer, B's
+ * scale per group and its scale_type u8. Then B's values are scale * (code - zero point), where
+ * `scale` is the group's, 0 to 255, and must all lie in -128 to 127: weights of 8 bits that are
+ * stored in 4 or 2. Packing checks that (lb_weights_pack), for every code and, where K is no
+ * multiple of 32, for code 0 in the last group as well. Each row of B has an f32 scale besides
+ * (channel_scales), so that all of K is one integer sum: such products are exact, and have what
+ * products with a scale per channel have.
+ */
+
+/*
  * Everything that decides what is computed; plain data. The epilogue is applied in this fixed
  * order, each step rounded to f32 (docs/numerics.md):
  *
- *   acc  exact integer sum (integer A), f32 sum (float A); with group scales: f32 sum over groups
+ *   acc  exact integer sum (integer A), f32 sum (float A); with group scales that are not of two
+ *        levels: f32 sum over groups
  *   + bias if s32;  * scale of B;  * scale of A;  + bias if float;  + residual * its scale;
  * activation; clamp;  * scale of D;  round (integer D);  + zero point of D;  saturate to D's type
  *
@@ -235,8 +247,8 @@ typedef struct lb_problem {
                      TENSOR */
     lb_operand residual; /* type NONE = absent; else [M][N] of s32, s8, u8, s4, u4, f16, bf16 or
                             f32; scale: NONE, TENSOR, CHANNEL; zero: NONE, TENSOR */
-    int32_t
-        bias; /* lb_type: NONE, s32 (integer A without group scales), f32, f16, bf16; [batch][N] */
+    int32_t bias; /* lb_type: NONE, s32 (integer A, and group scales of two levels at most), f32,
+                     f16, bf16; [batch][N] */
     int32_t activation; /* lb_activation */
     int32_t clamp;      /* 1: limit to [clamp_min, clamp_max] after the activation */
     float clamp_min;
@@ -282,12 +294,13 @@ typedef struct lb_sizes {
     uint64_t residual_zero, random;
     uint64_t b_table;
     uint64_t d_sums; /* where lb_args asks for them; 0: this D has none */
+    uint64_t b_channel_scale;
 } lb_sizes;
 #define LB_SIZES_INIT LB_STRUCT_INIT(lb_sizes)
 LB_API lb_status lb_problem_sizes(const lb_problem *problem, lb_sizes *sizes);
 
-/* 1 if every backend must give the same bits (integer A, no group scales, no SiLU or GELU), else 0:
- * a bound. */
+/* 1 if every backend must give the same bits (integer A, group scales of two levels at most, no
+ * SiLU or GELU), else 0: a bound. */
 LB_API int lb_problem_is_exact(const lb_problem *problem);
 /* Multiply-adds counted twice: 2 * batch * m * n * k. */
 LB_API double lb_problem_ops(const lb_problem *problem);
@@ -466,7 +479,8 @@ typedef struct lb_weights_source {
     const void *scales; /* b.scale_type, [batch][1 | N | N][groups]; NULL if b.scale is NONE */
     const int32_t
         *zeros; /* [batch][1 | N | N][groups]; NULL if b.zero is NONE; each within b.type's range */
-    const float *tables; /* c4, c2: [batch][1 | N | N][groups][16 | 4]; all finite */
+    const float *tables;         /* c4, c2: [batch][1 | N | N][groups][16 | 4]; all finite */
+    const float *channel_scales; /* [batch][N]; scales of two levels (b.scale_type u8) alone */
 } lb_weights_source;
 
 typedef struct lb_weights lb_weights;
@@ -474,7 +488,9 @@ typedef struct lb_weights lb_weights;
 /*
  * Packs canonical weights into the layout of the plan's kernel: codes, scales, zero points and sums
  * in one self-describing, position-independent blob (plan info's weights_bytes) with version and
- * checksum, which is also the serialised form. Pure host work, no device touched.
+ * checksum, which is also the serialised form. Pure host work, no device touched. INVALID_ARGUMENT
+ * names the first zero point, table entry, ternary code or value of two levels that is not allowed;
+ * nothing is written then.
  */
 LB_API lb_status lb_weights_pack(const lb_plan *plan, const lb_weights_source *source, void *blob,
                                  size_t bytes);
@@ -617,6 +633,7 @@ typedef struct lb_host_args {
     const int32_t *residual_zero;
     const uint64_t *random; /* seed, offset */
     const float *b_table;
+    const float *b_channel_scale;
 } lb_host_args;
 #define LB_HOST_ARGS_INIT LB_STRUCT_INIT(lb_host_args)
 
@@ -768,6 +785,15 @@ typedef enum lb_weight_method {
 } lb_weight_method;
 LB_API lb_status lb_quantize_weights(const lb_quant *quant, int32_t method, const float *w,
                                      void *codes, float *scales, int32_t *zeros);
+/*
+ * Scales of two levels (lb_operand): granularity PER_GROUP, of a multiple of 32, types s4, u4, s2,
+ * u2 and t2. The groups' scales and zero points are first what lb_quantize_calibrate makes; the
+ * row's scale is the least with which no code's value can leave 8 bits, and a group's scale the
+ * better one, by squared error, of the two whole ones around. scales and zeros [rows][groups],
+ * channel_scales [rows]. zeros may be NULL where all are 0.
+ */
+LB_API lb_status lb_quantize_two_levels(const lb_quant *quant, const float *w, void *codes,
+                                        uint8_t *scales, float *channel_scales, int32_t *zeros);
 /*
  * Two scales per unit (TTQ, C. Zhu et al., 2017): t2 codes beyond 0.05 max|w|, and for each unit a
  * table of 4 by code, {0, positive, 0, -negative}, both the mean size on their side.
@@ -933,8 +959,9 @@ typedef struct lb_packer_args {
     lb_ptr tables; /* as lb_weights_source */
     /* uint32 [1], or base NULL: 0, or 1 + the last row of B where something is not allowed (a code
        that the type does not have, a zero point beyond its range, an entry of a table that is not
-       finite): such weights must not be used. */
+       finite, a value of two levels beyond 8 bits): such weights must not be used. */
     lb_ptr fault;
+    lb_ptr channel_scales; /* as lb_weights_source */
 } lb_packer_args;
 #define LB_PACKER_ARGS_INIT LB_STRUCT_INIT(lb_packer_args)
 

@@ -23,7 +23,7 @@ typedef void kernel_fn(P, P, uint8_t *, P, P, P, P, P, P, P, uint8_t *, P, P, co
 typedef void quantize_fn(const uint8_t *, uint8_t *, uint8_t *, uint8_t *, uint8_t *,
                          const uint8_t *, const lb_quant_kargs);
 typedef void pack_fn(const uint8_t *, const uint8_t *, const uint8_t *, const uint8_t *,
-                     const uint8_t *, uint8_t *, uint8_t *, const lb_pack_kargs);
+                     const uint8_t *, uint8_t *, uint8_t *, const uint8_t *, const lb_pack_kargs);
 
 static void *find(const char *name)
 {
@@ -68,7 +68,8 @@ extern "C" int fake_device_run(const fake_launch *l, int backwards, const fake_m
             if (quantizes)
                 ((quantize_fn *)kernel)(at[0], at[1], at[2], at[3], at[4], at[5], l->quant);
             else if (packs)
-                ((pack_fn *)kernel)(at[0], at[1], at[2], at[3], at[4], at[5], at[6], l->pack);
+                ((pack_fn *)kernel)(at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7],
+                                    l->pack);
             else
                 call((kernel_fn *)kernel, at, l->kargs, std::make_index_sequence<LB_PTR_COUNT>());
         });
