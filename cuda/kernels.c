@@ -69,7 +69,7 @@ int lb_cuda_parts(const lb_cuda_row *row, const lb_problem *p, const lb_device *
     return (int)tiles(p->k, (int)each);
 }
 
-#define LEAST_STAGES 4 /* of a part of k: fewer do not pay for the sums' way to rank 0 */
+#define LEAST_STAGES 4 /* of a part of k: fewer do not pay for the sums' way */
 
 int lb_cuda_ranks(const lb_cuda_row *row, const lb_problem *p, int units, int *step)
 {

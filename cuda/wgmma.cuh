@@ -26,7 +26,6 @@ constexpr int LB_WG_COLUMNS = 128; /* of D, a block */
 constexpr int LB_WG_BAND = 16;     /* tiles of columns that follow each other, for the L2 cache */
 constexpr int LB_WG_HEAD = 1024, LB_WG_RING = 192 * 1024;
 constexpr int LB_WG_SPLIT_ROWS = 64; /* most of a tile that clusters share */
-constexpr int LB_WG_AT_ONCE = 32;    /* rows of a tile that a slab has room for */
 constexpr int LB_SLAB_PITCH = 20, LB_SLAB = 32 * LB_SLAB_PITCH * 4;
 
 /* ---- Tiles ----------------------------------------------------------------------------------- */
@@ -276,7 +275,27 @@ template <typename T> LB_DEVICE T *lb_wg_slab(void)
     return (T *)(lb_shared() + LB_WG_HEAD + LB_WG_RING + ((int)threadIdx.x / 32 - 4) * LB_SLAB);
 }
 
-/* 8 columns' sums of the cluster's blocks, from where each has them in its slab. */
+/* Of a tile of BT rows as much as a slab takes at once. A unit is 8 columns of a row. */
+template <int BT> struct lb_wg_piece {
+    static constexpr int ROWS = BT < 32 ? BT : 32, UNITS = 2 * ROWS, COUNT = BT / ROWS;
+    static_assert(ROWS * LB_SLAB_PITCH * 4 <= LB_SLAB, "a warp's sums");
+
+    static LB_DEVICE int place(int unit)
+    {
+        return unit / 2 * LB_SLAB_PITCH + unit % 2 * 8;
+    }
+    /* Piece i of a warp's sums to its slab, transposed back. */
+    template <typename T> static LB_DEVICE void put(T *slab, const T (&sums)[BT / 2], int i)
+    {
+        int lane = (int)threadIdx.x % 32, g = lane / 4, c = lane % 4;
+#pragma unroll
+        for (int j = 0; j < ROWS / 2; j++)
+            slab[(j / 4 * 8 + 2 * c + j % 2) * LB_SLAB_PITCH + g + j / 2 % 2 * 8] =
+                sums[i * ROWS / 2 + j];
+    }
+};
+
+/* A unit's sums of all blocks of the cluster, from where each has them in its slab. */
 template <typename T> LB_DEVICE void lb_wg_gather(lb_eight<T> &eight, const T *from, unsigned ranks)
 {
     auto add = [&](const uint4 &v, int i) {
@@ -296,72 +315,88 @@ template <typename T> LB_DEVICE void lb_wg_gather(lb_eight<T> &eight, const T *f
     }
 }
 
-/* The warps of a cluster meet, or a warp alone. The first warpgroup has ended or is about to, and
-   does not count then. */
-LB_DEVICE void lb_wg_meet(bool shared)
+/*
+ * What lb_wg_finish does, by a cluster's blocks together: each leaves its sums in its slabs, and
+ * finishes a share of every piece, so that neither the sums' way nor the epilogue is one block's
+ * alone. By pieces, since there is no room for a tile beside the ring and b1's counts. The blocks
+ * meet when a piece is there, and again when all have read it: before the next is put there or a
+ * block ends. The first warpgroup has ended or is about to, and does not count then.
+ *
+ * Epilogues come last: a meeting waits for what was written to global memory before.
+ */
+template <int BT, typename T, typename Prepare>
+LB_DEVICE void lb_wg_finish_shared(const T (&sums)[BT / 2], const lb_kargs &p, const lb_io &io,
+                                   const lb_wg_part &part, int m0, int n0, Prepare prepare)
 {
-    __syncwarp();
-    if (shared) {
+    typedef lb_wg_piece<BT> piece;
+    static_assert(piece::UNITS <= 2 * 32,
+                  "a lane has one unit of a share, with two blocks or more");
+    int u = (int)(piece::UNITS * part.rank / part.ranks + threadIdx.x % 32), n = n0 + u % 2 * 8;
+    bool mine = u < (int)(piece::UNITS * (part.rank + 1) / part.ranks) && n < p.n;
+    T *slab = lb_wg_slab<T>();
+    lb_eight<T> eight[piece::COUNT];
+#pragma unroll
+    for (int i = 0; i < piece::COUNT; i++) {
+        if (m0 + i * piece::ROWS >= p.m)
+            break;
+        if (i != 0)
+            lb_cluster_wait();
+        __syncwarp();
+        piece::put(slab, sums, i);
+        __syncwarp();
         lb_cluster_arrive();
         lb_cluster_wait();
+        if (mine && m0 + i * piece::ROWS + u / 2 < p.m)
+            lb_wg_gather(eight[i], slab + piece::place(u), part.ranks);
+        __syncwarp();
+        lb_cluster_arrive();
     }
+#pragma unroll
+    for (int i = 0; i < piece::COUNT; i++) {
+        int m = m0 + i * piece::ROWS + u / 2;
+        if (mine && m < p.m) {
+            prepare(eight[i], m, n);
+            lb_finish(eight[i], p, io, m, n);
+        }
+    }
+    __syncwarp();
+    lb_cluster_wait();
 }
 
-/*
- * A warp's 16 columns of D from n0 on, BT rows from m0 on, 32 rows at a time through its slab,
- * where they are transposed back. prepare(eight, m, n) has the last word on sums before the
- * epilogue.
- *
- * A cluster's blocks do so together. Each leaves its sums in its slabs and finishes its share of
- * the 32 rows, so that neither the sums' way nor the epilogue is one block's alone, and a slab
- * needs no room for all of a tile: beside the ring, which may be in use, there would be none. No
- * slab is written again, and no block ends, before all have read.
- */
+/* A warp's 16 columns of D from n0 on, BT rows from m0 on, by pieces. prepare(eight, m, n) has the
+   last word on sums before the epilogue. */
 template <int BT, typename T, typename Prepare>
 LB_DEVICE void lb_wg_finish(T (&sums)[BT / 2], const lb_kargs &p, const lb_io &io,
                             const lb_wg_part &part, int m0, int n0, Prepare prepare)
 {
-    constexpr int ROWS = BT < LB_WG_AT_ONCE ? BT : LB_WG_AT_ONCE, UNITS = 2 * ROWS;
-    static_assert(ROWS * LB_SLAB_PITCH * 4 <= LB_SLAB, "a warp's sums");
-    int lane = (int)threadIdx.x % 32, g = lane / 4, c = lane % 4;
-    bool shared = BT <= LB_WG_SPLIT_ROWS && part.ranks > 1;
-    int first = 0, end = UNITS;
-    if (shared) {
-        first = (int)(UNITS * part.rank / part.ranks);
-        end = (int)(UNITS * (part.rank + 1) / part.ranks);
-    }
-    if constexpr (BT <= LB_WG_SPLIT_ROWS)
+    typedef lb_wg_piece<BT> piece;
+    if constexpr (BT <= LB_WG_SPLIT_ROWS) {
         lb_wgmma_keep(sums);
+        if (part.ranks > 1) {
+            lb_wg_finish_shared<BT>(sums, p, io, part, m0, n0, prepare);
+            return;
+        }
+    }
     T *slab = lb_wg_slab<T>();
 #pragma unroll
-    for (int down = 0; down < BT; down += ROWS) {
-        if (m0 + down >= p.m)
+    for (int i = 0; i < piece::COUNT; i++) {
+        if (m0 + i * piece::ROWS >= p.m)
             break;
         __syncwarp();
-#pragma unroll
-        for (int i = 0; i < ROWS / 2; i++)
-            slab[(i / 4 * 8 + 2 * c + i % 2) * LB_SLAB_PITCH + g + i / 2 % 2 * 8] =
-                sums[down / 2 + i];
-        lb_wg_meet(shared);
+        piece::put(slab, sums, i);
+        __syncwarp();
 #pragma unroll 1
-        for (int u = first + lane; u < end; u += 32) {
-            int m = m0 + down + u / 2, n = n0 + u % 2 * 8;
+        for (int u = (int)threadIdx.x % 32; u < piece::UNITS; u += 32) {
+            int m = m0 + i * piece::ROWS + u / 2, n = n0 + u % 2 * 8;
             if (m >= p.m || n >= p.n)
                 continue;
-            const T *from = slab + u / 2 * LB_SLAB_PITCH + u % 2 * 8;
             lb_eight<T> eight;
-            if (shared) {
-                lb_wg_gather(eight, from, part.ranks);
-            } else {
 #pragma unroll
-                for (int j = 0; j < 8; j++)
-                    eight.v[j] = from[j];
-            }
+            for (int j = 0; j < 8; j++)
+                eight.v[j] = slab[piece::place(u) + j];
             prepare(eight, m, n);
             lb_finish(eight, p, io, m, n);
         }
-        if (shared)
-            lb_wg_meet(true);
     }
     __syncwarp();
 }
