@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rows of kernels.def as data, and what the rows of one .cu file share. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "cuda.h"
@@ -68,7 +69,7 @@ int lb_cuda_parts(const lb_cuda_row *row, const lb_problem *p, const lb_device *
     return (int)tiles(p->k, (int)each);
 }
 
-#define LEAST_STAGES 4 /* of a part of k: fewer do not pay for the sums' way to rank 0 */
+#define LEAST_STAGES 4 /* of a part of k: fewer do not pay for the sums' way */
 
 int lb_cuda_ranks(const lb_cuda_row *row, const lb_problem *p, int units, int *step)
 {
@@ -130,6 +131,7 @@ static uint64_t workspace(const lb_kernel *kernel, const lb_problem *p, const lb
 #define RATE_REACHED 0.9  /* of what the driver tells */
 #define SHARE_MOST 2.0    /* of memory's rate by one multiprocessor, in shares of all of them */
 #define LAUNCH_SECONDS 3e-6
+#define CLUSTER_SECONDS 1.5e-6 /* of a wave of clusters: their start, and their sums' way */
 
 /* Seconds of the weights, and of the sums of split k to the workspace and back, on their way. */
 static double memory_seconds(const lb_kernel *kernel, const lb_problem *p, const lb_device *device,
@@ -143,7 +145,8 @@ static double memory_seconds(const lb_kernel *kernel, const lb_problem *p, const
 
 /* Seconds: arithmetic padded to whole tiles, in waves of one tile (or part of it) per
    multiprocessor, and the way through memory; the longer, a tenth of the shorter, which never hides
-   entirely, and the launches. The last pass does the arithmetic, where k is split the first. */
+   entirely, and the launches. The last pass does the arithmetic, where k is split the first. Blocks
+   of clusters make one tile each, so that nothing hides the way from one wave to the next. */
 static double cost(const lb_kernel *kernel, const lb_problem *p, const lb_device *device)
 {
     const lb_cuda_row *row = kernel->impl;
@@ -161,7 +164,8 @@ static double cost(const lb_kernel *kernel, const lb_problem *p, const lb_device
     double arithmetic = waves * per_tile / (row->rate * 1e9);
     double memory = memory_seconds(kernel, p, device, SHARE_MOST * blocks / units);
     double longer = arithmetic > memory ? arithmetic : memory;
-    return longer + 0.1 * (arithmetic + memory - longer) + LAUNCH_SECONDS * (last + 1);
+    double clusters = ranks > 1 ? CLUSTER_SECONDS * ceil(waves) : 0;
+    return longer + 0.1 * (arithmetic + memory - longer) + clusters + LAUNCH_SECONDS * (last + 1);
 }
 
 /* ---- Families -------------------------------------------------------------------------------- */
@@ -263,6 +267,8 @@ static void variant_table(const lb_problem *p, char *suffix, size_t capacity)
     .image = "mma_table.fatbin", .variant = variant_table, .split = 64,                            \
     .passes = {{"mma_table_" #tile_m "k", tile_m, tile_n, threads, shared}, FINISH}
 
+/* Rows of families on wgmma whose names end in k split k among the blocks of clusters. */
+
 /* Of wgmma_int.cu: "a" for A of u8, W's sign and bits, scales. */
 static void variant_wgmma(const lb_problem *p, char *suffix, size_t capacity)
 {
@@ -272,8 +278,8 @@ static void variant_wgmma(const lb_problem *p, char *suffix, size_t capacity)
 
 #define FAMILY_wgmma_int(tile_m, tile_n, threads, shared)                                          \
     .image = "wgmma_int.fatbin", .variant = variant_wgmma, .persistent = true,                     \
-    .cluster_stage = (tile_m) == 16 ? 128 : 0,                                                     \
     .passes = {{"wgmma_int_" #tile_m, tile_m, tile_n, threads, shared}}
+#define FAMILY_wgmma_int_k(...) FAMILY_wgmma_int(__VA_ARGS__), .cluster_stage = 128
 
 /* Of wgmma_float.cu: W's bits, "g" for scales along k. */
 static void variant_wgmma_float(const lb_problem *p, char *suffix, size_t capacity)
@@ -284,16 +290,18 @@ static void variant_wgmma_float(const lb_problem *p, char *suffix, size_t capaci
 
 #define FAMILY_wgmma_float(type, tile_m, tile_n, threads, shared)                                  \
     .image = "wgmma_float.fatbin", .variant = variant_wgmma_float, .persistent = true,             \
-    .cluster_stage = (tile_m) == 16 ? 64 : 0,                                                      \
     .passes = {{"wgmma_" #type "_" #tile_m, tile_m, tile_n, threads, shared}}
 #define FAMILY_wgmma_f16(tile_m, tile_n, threads, shared)                                          \
     FAMILY_wgmma_float(f16, tile_m, tile_n, threads, shared)
 #define FAMILY_wgmma_bf16(tile_m, tile_n, threads, shared)                                         \
     FAMILY_wgmma_float(bf16, tile_m, tile_n, threads, shared)
+#define FAMILY_wgmma_f16_k(...) FAMILY_wgmma_f16(__VA_ARGS__), .cluster_stage = 64
+#define FAMILY_wgmma_bf16_k(...) FAMILY_wgmma_bf16(__VA_ARGS__), .cluster_stage = 64
 
 #define FAMILY_wgmma_b1(tile_m, tile_n, threads, shared)                                           \
-    .image = "wgmma_b1.fatbin", .persistent = true, .cluster_stage = (tile_m) == 16 ? 1024 : 0,    \
+    .image = "wgmma_b1.fatbin", .persistent = true,                                                \
     .passes = {{"wgmma_b1_" #tile_m, tile_m, tile_n, threads, shared}}
+#define FAMILY_wgmma_b1_k(...) FAMILY_wgmma_b1(__VA_ARGS__), .cluster_stage = 1024
 
 /* The tile is a grain of its algorithms' sizes, and that of the kernel that makes what it cannot.
    The workspace is what its algorithms may take; a plan states what the one it chose does. */
@@ -313,14 +321,12 @@ static void variant_wgmma_planes(const lb_problem *p, char *suffix, size_t capac
     snprintf(suffix, capacity, "_%d%c", lb_type_bits(p->a.type), planes_of(p));
 }
 
-#define FAMILY_wgmma_planes_of(stage, tile_m, tile_n, threads, shared)                             \
-    .image = "wgmma_planes.fatbin", .variant = variant_wgmma_planes, .persistent = true,           \
-    .cluster_stage = (tile_m) == 16 ? stage : 0,                                                   \
-    .passes = {{"wgmma_planes_" #tile_m, tile_m, tile_n, threads, shared}}
 #define FAMILY_wgmma_planes(tile_m, tile_n, threads, shared)                                       \
-    FAMILY_wgmma_planes_of(512, tile_m, tile_n, threads, shared)
-#define FAMILY_wgmma_planes_b1(tile_m, tile_n, threads, shared)                                    \
-    FAMILY_wgmma_planes_of(1024, tile_m, tile_n, threads, shared)
+    .image = "wgmma_planes.fatbin", .variant = variant_wgmma_planes, .persistent = true,           \
+    .passes = {{"wgmma_planes_" #tile_m, tile_m, tile_n, threads, shared}}
+/* A stage is of 512 of k of A's codes, 1024 of its bits. */
+#define FAMILY_wgmma_planes_k(...) FAMILY_wgmma_planes(__VA_ARGS__), .cluster_stage = 512
+#define FAMILY_wgmma_planes_b1_k(...) FAMILY_wgmma_planes(__VA_ARGS__), .cluster_stage = 1024
 
 /* Of mma_planes.cu: W's planes; bits are ternary there. */
 static void variant_mma_planes(const lb_problem *p, char *suffix, size_t capacity)

@@ -10,10 +10,11 @@
  * of W) each, and BT of its rows. Blocks are persistent: one makes one tile after the other, and
  * while the last two warpgroups finish one, the first fills for the next.
  *
- * With few rows there are fewer tiles than multiprocessors. Tiles of 16 rows are then made by
- * clusters of `ranks` blocks (kargs.tail), a tile each: every block adds up its own range of k, and
- * rank 0 adds up the blocks' sums, in the order of their ranks, before the epilogue. The ranges
- * depend on K and the ranks alone, so that a row's result does not depend on M.
+ * With few rows there are fewer tiles than multiprocessors. Tiles of 16 and of 64 rows may then be
+ * made by clusters of `ranks` blocks (kargs.tail), a tile each: every block adds up its own range
+ * of k; then each takes its share of the tile, adds up all blocks' sums of it, in the order of
+ * their ranks, and does its epilogue. The ranges depend on K and the ranks alone, so that a row's
+ * result does not depend on M.
  */
 #ifndef LB_WGMMA_CUH
 #define LB_WGMMA_CUH
@@ -24,7 +25,7 @@ constexpr int LB_WG_THREADS = 384;
 constexpr int LB_WG_COLUMNS = 128; /* of D, a block */
 constexpr int LB_WG_BAND = 16;     /* tiles of columns that follow each other, for the L2 cache */
 constexpr int LB_WG_HEAD = 1024, LB_WG_RING = 192 * 1024;
-constexpr int LB_WG_SPLIT_ROWS = 16; /* of the tiles that clusters share */
+constexpr int LB_WG_SPLIT_ROWS = 64; /* most of a tile that clusters share */
 constexpr int LB_SLAB_PITCH = 20, LB_SLAB = 32 * LB_SLAB_PITCH * 4;
 
 /* ---- Tiles ----------------------------------------------------------------------------------- */
@@ -65,14 +66,6 @@ template <int BT, int BK> LB_DEVICE lb_wg_part lb_wg_part_of(const lb_kargs &p)
     return {rank, ranks, first, min(units * (rank + 1) / ranks * unit, steps) - first};
 }
 
-LB_DEVICE uint32_t lb_wg_bits(int sum)
-{
-    return (uint32_t)sum;
-}
-LB_DEVICE uint32_t lb_wg_bits(float sum)
-{
-    return __float_as_uint(sum);
-}
 LB_DEVICE int lb_wg_plus(int sum, uint32_t bits)
 {
     return (int)((uint32_t)sum + bits);
@@ -320,72 +313,125 @@ template <typename T> LB_DEVICE T *lb_wg_slab(void)
     return (T *)(lb_shared() + LB_WG_HEAD + LB_WG_RING + ((int)threadIdx.x / 32 - 4) * LB_SLAB);
 }
 
-/* The cluster's sums to its rank 0, which alone gets true. Each thread leaves its own in its warp's
-   slab; the second time all meet, no one needs another's shared memory any more. The first
-   warpgroup has ended or is about to, and does not count then. */
-template <int BT, typename T> LB_DEVICE bool lb_wg_gather(T (&sums)[BT / 2], const lb_wg_part &part)
-{
-    if constexpr (BT <= LB_WG_SPLIT_ROWS) {
-        static_assert(BT * 16 * 4 <= LB_SLAB, "a warp's sums");
-        lb_wgmma_keep(sums);
-        if (part.ranks == 1)
-            return true;
-        uint4 *mine = (uint4 *)lb_wg_slab<T>() + threadIdx.x % 32;
-        __syncwarp();
-        if (part.rank != 0) {
-#pragma unroll
-            for (int i = 0; i < BT / 8; i++)
-                mine[32 * i] = make_uint4(lb_wg_bits(sums[4 * i]), lb_wg_bits(sums[4 * i + 1]),
-                                          lb_wg_bits(sums[4 * i + 2]), lb_wg_bits(sums[4 * i + 3]));
-        }
-        lb_cluster_arrive();
-        lb_cluster_wait();
-#pragma unroll 1
-        for (unsigned rank = 1; part.rank == 0 && rank < part.ranks; rank++) {
-#pragma unroll
-            for (int i = 0; i < BT / 8; i++) {
-                uint4 v = lb_peer_load16(mine + 32 * i, rank);
-                sums[4 * i] = lb_wg_plus(sums[4 * i], v.x);
-                sums[4 * i + 1] = lb_wg_plus(sums[4 * i + 1], v.y);
-                sums[4 * i + 2] = lb_wg_plus(sums[4 * i + 2], v.z);
-                sums[4 * i + 3] = lb_wg_plus(sums[4 * i + 3], v.w);
-            }
-        }
-        lb_cluster_arrive();
-        lb_cluster_wait();
+/* Of a tile of BT rows as much as a slab takes at once. A unit is 8 columns of a row. */
+template <int BT> struct lb_wg_piece {
+    static constexpr int ROWS = BT < 32 ? BT : 32, UNITS = 2 * ROWS, COUNT = BT / ROWS;
+    static_assert(ROWS * LB_SLAB_PITCH * 4 <= LB_SLAB, "a warp's sums");
+
+    static LB_DEVICE int place(int unit)
+    {
+        return unit / 2 * LB_SLAB_PITCH + unit % 2 * 8;
     }
-    return part.rank == 0;
+    /* Piece i of a warp's sums to its slab, transposed back. */
+    template <typename T> static LB_DEVICE void put(T *slab, const T (&sums)[BT / 2], int i)
+    {
+        int lane = (int)threadIdx.x % 32, g = lane / 4, c = lane % 4;
+#pragma unroll
+        for (int j = 0; j < ROWS / 2; j++)
+            slab[(j / 4 * 8 + 2 * c + j % 2) * LB_SLAB_PITCH + g + j / 2 % 2 * 8] =
+                sums[i * ROWS / 2 + j];
+    }
+};
+
+/* A unit's sums of all blocks of the cluster, from where each has them in its slab. */
+template <typename T> LB_DEVICE void lb_wg_gather(lb_eight<T> &eight, const T *from, unsigned ranks)
+{
+    auto add = [&](const uint4 &v, int i) {
+        eight.v[i] = lb_wg_plus(eight.v[i], v.x);
+        eight.v[i + 1] = lb_wg_plus(eight.v[i + 1], v.y);
+        eight.v[i + 2] = lb_wg_plus(eight.v[i + 2], v.z);
+        eight.v[i + 3] = lb_wg_plus(eight.v[i + 3], v.w);
+    };
+#pragma unroll
+    for (int j = 0; j < 8; j++)
+        eight.v[j] = 0;
+#pragma unroll 4
+    for (unsigned rank = 0; rank < ranks; rank++) {
+        uint4 low = lb_peer_load16(from, rank), high = lb_peer_load16(from + 4, rank);
+        add(low, 0);
+        add(high, 4);
+    }
 }
 
-/* A warp's 16 columns of D from n0 on, BT rows from m0 on, 32 rows at a time through its slab,
-   where they are transposed back. prepare(eight, m, n) has the last word on sums before the
-   epilogue. */
+/*
+ * What lb_wg_finish does, by a cluster's blocks together: each leaves its sums in its slabs, and
+ * finishes a share of every piece, so that neither the sums' way nor the epilogue is one block's
+ * alone. By pieces, since there is no room for a tile beside the ring and b1's counts. The blocks
+ * meet when a piece is there, and again when all have read it: before the next is put there or a
+ * block ends. The first warpgroup has ended or is about to, and does not count then.
+ *
+ * Epilogues come last: a meeting waits for what was written to global memory before.
+ */
 template <int BT, typename T, typename Prepare>
-LB_DEVICE void lb_wg_finish(const T (&sums)[BT / 2], const lb_kargs &p, const lb_io &io, int m0,
-                            int n0, Prepare prepare)
+LB_DEVICE void lb_wg_finish_shared(const T (&sums)[BT / 2], const lb_kargs &p, const lb_io &io,
+                                   const lb_wg_part &part, int m0, int n0, Prepare prepare)
 {
-    constexpr int ROWS = BT < 32 ? BT : 32;
-    int lane = (int)threadIdx.x % 32, g = lane / 4, c = lane % 4;
+    typedef lb_wg_piece<BT> piece;
+    static_assert(piece::UNITS <= 2 * 32,
+                  "a lane has one unit of a share, with two blocks or more");
+    int u = (int)(piece::UNITS * part.rank / part.ranks + threadIdx.x % 32), n = n0 + u % 2 * 8;
+    bool mine = u < (int)(piece::UNITS * (part.rank + 1) / part.ranks) && n < p.n;
+    T *slab = lb_wg_slab<T>();
+    lb_eight<T> eight[piece::COUNT];
+#pragma unroll
+    for (int i = 0; i < piece::COUNT; i++) {
+        if (m0 + i * piece::ROWS >= p.m)
+            break;
+        if (i != 0)
+            lb_cluster_wait();
+        __syncwarp();
+        piece::put(slab, sums, i);
+        __syncwarp();
+        lb_cluster_arrive();
+        lb_cluster_wait();
+        if (mine && m0 + i * piece::ROWS + u / 2 < p.m)
+            lb_wg_gather(eight[i], slab + piece::place(u), part.ranks);
+        __syncwarp();
+        lb_cluster_arrive();
+    }
+#pragma unroll
+    for (int i = 0; i < piece::COUNT; i++) {
+        int m = m0 + i * piece::ROWS + u / 2;
+        if (mine && m < p.m) {
+            prepare(eight[i], m, n);
+            lb_finish(eight[i], p, io, m, n);
+        }
+    }
+    __syncwarp();
+    lb_cluster_wait();
+}
+
+/* A warp's 16 columns of D from n0 on, BT rows from m0 on, by pieces. prepare(eight, m, n) has the
+   last word on sums before the epilogue. */
+template <int BT, typename T, typename Prepare>
+LB_DEVICE void lb_wg_finish(T (&sums)[BT / 2], const lb_kargs &p, const lb_io &io,
+                            const lb_wg_part &part, int m0, int n0, Prepare prepare)
+{
+    typedef lb_wg_piece<BT> piece;
+    if constexpr (BT <= LB_WG_SPLIT_ROWS) {
+        lb_wgmma_keep(sums);
+        if (part.ranks > 1) {
+            lb_wg_finish_shared<BT>(sums, p, io, part, m0, n0, prepare);
+            return;
+        }
+    }
     T *slab = lb_wg_slab<T>();
 #pragma unroll
-    for (int part = 0; part < BT; part += ROWS) {
-        if (m0 + part >= p.m)
+    for (int i = 0; i < piece::COUNT; i++) {
+        if (m0 + i * piece::ROWS >= p.m)
             break;
         __syncwarp();
-#pragma unroll
-        for (int i = 0; i < ROWS / 2; i++)
-            slab[(i / 4 * 8 + 2 * c + i % 2) * LB_SLAB_PITCH + g + i / 2 % 2 * 8] =
-                sums[part / 2 + i];
+        piece::put(slab, sums, i);
         __syncwarp();
 #pragma unroll 1
-        for (int u = lane; u < 2 * ROWS; u += 32) {
-            int m = m0 + part + u / 2, n = n0 + u % 2 * 8;
+        for (int u = (int)threadIdx.x % 32; u < piece::UNITS; u += 32) {
+            int m = m0 + i * piece::ROWS + u / 2, n = n0 + u % 2 * 8;
             if (m >= p.m || n >= p.n)
                 continue;
             lb_eight<T> eight;
 #pragma unroll
             for (int j = 0; j < 8; j++)
-                eight.v[j] = slab[u / 2 * LB_SLAB_PITCH + u % 2 * 8 + j];
+                eight.v[j] = slab[piece::place(u) + j];
             prepare(eight, m, n);
             lb_finish(eight, p, io, m, n);
         }

@@ -169,17 +169,14 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
             for (int i = 0; i < ACC; i++)
                 total[i] = 0.0f;
             multiply_groups(p, io, n, part, s);
-            if (!lb_wg_gather<BT>(total, part))
-                return;
-            lb_wg_finish<BT>(total, p, io, m0, n0, [](lb_eight<float> &, int, int) {});
+            lb_wg_finish<BT>(total, p, io, part, m0, n0, [](lb_eight<float> &, int, int) {});
         } else {
             multiply_plain(p, io, n, part.stages, s);
-            if (!lb_wg_gather<BT>(acc, part))
-                return;
-            lb_wg_finish<BT>(acc, p, io, m0, n0, [&](lb_eight<float> &eight, int, int column) {
-                if (p.flags & LB_KF_B_SCALE)
-                    lb_scale(eight.v, io.w_scale + column);
-            });
+            lb_wg_finish<BT>(acc, p, io, part, m0, n0,
+                             [&](lb_eight<float> &eight, int, int column) {
+                                 if (p.flags & LB_KF_B_SCALE)
+                                     lb_scale(eight.v, io.w_scale + column);
+                             });
         }
     }
 };

@@ -840,6 +840,21 @@ ParameterizedTestParameters(clusters, share_tiles_and_compute_what_the_reference
         {"sm=90", "t2.token*t2.tensor->f16 m3 n20 k5000", "cuda_wgmma_planes_16", 2},
         {"sm=90 backwards=1", "s2.zt*u2->s32 m17 n20 k6200", "cuda_wgmma_planes_16", 3},
         {"sm=90", "b1*t2->s32 m3 n20 k9000", "cuda_wgmma_planes_b1_16", 2},
+        /* Tiles of 64 rows, which go through the slabs by halves: one, two, and more tiles. */
+        {"sm=90", "s8*s8->s32 m1 n16 k4096", "cuda_wgmma_w8_64k", 8},
+        {"sm=90 backwards=1", "u8.zt*u8->s32 m33 n130 k1601", "cuda_wgmma_w8_64k", 3},
+        {"sm=90", "s8.token.z*s8.g128->f32 m64 n20 k3600", "cuda_wgmma_w8_64k", 7},
+        {"sm=90", "u8.tensor.z*s4.g96.z->f16 m71 n20 k1700 +bias", "cuda_wgmma_w4_64k", 3},
+        {"sm=90 backwards=1", "s8.token.z*u4.g32.z->f32 m41 n20 k2700", "cuda_wgmma_w4_64k", 5},
+        {"sm=90", "f16*s4.g32->f32 m45 n20 k1000", "cuda_wgmma_f16_64k", 4},
+        {"sm=90 backwards=1", "f16*u4.channel.z->f16 m67 n130 k1030", "cuda_wgmma_f16_64k", 4},
+        {"sm=90", "bf16*s8.g384->f32 m50 n20 k1536", "cuda_wgmma_bf16_64k", 4},
+        {"sm=90", "b1*b1->s32 m37 n20 k12000", "cuda_wgmma_b1_64k", 3},
+        {"sm=90 backwards=1", "b1*b1->b1 m65 n18 k8193", "cuda_wgmma_b1_64k", 2},
+        {"sm=90", "t2.token*t2.tensor->f16 m35 n20 k5000", "cuda_wgmma_planes_64k", 2},
+        {"sm=90 backwards=1", "s2.zt*u2->s32 m17 n20 k6200", "cuda_wgmma_planes_64k", 3},
+        {"sm=90", "b1*t2->s32 m33 n20 k9000", "cuda_wgmma_planes_b1_64k", 2},
+        {"sm=90", "s8*s8->s32 m33 n16 k4096", "cuda_wgmma_w8_64", 1},
         /* Fewer where fewer clusters fit, and none where the driver cannot launch them. */
         {"sm=90 units=5", "s8*s8->s32 m1 n16 k4096", "cuda_wgmma_w8_16", 5},
         {"sm=90 units=24", "s8*s8->s32 m1 n400 k4096", "cuda_wgmma_w8_16", 5},
@@ -848,6 +863,15 @@ ParameterizedTestParameters(clusters, share_tiles_and_compute_what_the_reference
          1},
     };
     return cr_make_param_array(shared_tile, all, sizeof all / sizeof *all);
+}
+
+static const lb_cuda_row *row_of(const char *name)
+{
+    size_t i = 0;
+    while (i < lb_cuda_row_count && strcmp(lb_cuda_rows[i].name, name) != 0)
+        i++;
+    cr_assert_lt(i, lb_cuda_row_count, "%s", name);
+    return lb_cuda_rows[i].impl;
 }
 
 ParameterizedTest(shared_tile *x, clusters, share_tiles_and_compute_what_the_reference_says)
@@ -859,10 +883,43 @@ ParameterizedTest(shared_tile *x, clusters, share_tiles_and_compute_what_the_ref
     cr_expect_eq(computes(context, x->line, x->row, QB_DATA_NORMAL, 2e7), 1, "%s", lb_last_error());
     lb_problem p;
     check_ok(lb_problem_parse(x->line, &p));
-    unsigned tiles = (unsigned)((p.m + 15) / 16 * ((p.n + 127) / 128));
+    const lb_cuda_row *row = row_of(x->row);
+    unsigned tiles = (unsigned)lb_cuda_blocks(&row->passes[0], p.m, p.n, 1);
     cr_expect_eq(f->last.cluster, x->ranks, "'%s': %u blocks share a tile", x->line,
                  f->last.cluster);
     cr_expect_eq(f->last.grid[0], tiles * x->ranks);
+    lb_context_destroy(context);
+}
+
+/* Few rows by tiles of 16, more by tiles of 64 that clusters share until there are tiles enough,
+   then larger ones. */
+Test(clusters, are_chosen_where_tiles_are_few)
+{
+    static const struct {
+        int m, n;
+        const char *row;
+    } all[] = {
+        {16, 4096, "cuda_wgmma_w4_16"},    {16, 8192, "cuda_wgmma_w4_16"},
+        {32, 4096, "cuda_wgmma_w4_64k"},   {32, 8192, "cuda_wgmma_w4_64k"},
+        {64, 4096, "cuda_wgmma_w4_64k"},   {64, 8192, "cuda_wgmma_w4_64k"},
+        {128, 4096, "cuda_wgmma_w4_64k"},  {128, 8192, "cuda_wgmma_w4_64"},
+        {256, 4096, "cuda_wgmma_w4_64"},   {256, 8192, "cuda_wgmma_w4_128"},
+        {2048, 8192, "cuda_wgmma_w4_256"},
+    };
+    install("sm=90 units=132");
+    lb_context *context = open_device("cuda");
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        char line[64];
+        lb_problem p;
+        lb_plan *plan;
+        lb_plan_info info = LB_PLAN_INFO_INIT;
+        snprintf(line, sizeof line, "s8*s4->s32 m%d n%d k%d", all[i].m, all[i].n, all[i].n);
+        check_ok(lb_problem_parse(line, &p));
+        check_ok(lb_plan_create(context, &p, NULL, &plan));
+        check_ok(lb_plan_get_info(plan, &info));
+        cr_expect_str_eq(info.kernel, all[i].row, "'%s' by %s", line, info.kernel);
+        lb_plan_destroy(plan);
+    }
     lb_context_destroy(context);
 }
 

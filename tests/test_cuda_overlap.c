@@ -186,6 +186,7 @@ Test(overlap, fills_the_ring_no_further_than_it_goes)
     } all[] = {
         {"sm=90 units=1", "s8*s8->s32 m3 n300 k2100", "cuda_wgmma_w8_16"},
         {"sm=90", "u8.zt*s8->s32 m3 n300 k4100", "cuda_wgmma_w8_16"},
+        {"sm=90", "f16*s4.g32->f16 m70 n130 k2100 +bias", "cuda_wgmma_f16_64k"},
         {"sm=90 units=1", "s8.token.z*s4.g64.z->f16 m70 n130 k1600", "cuda_wgmma_w4_64"},
         {"sm=90 units=2", "f16*s4.g32->f16 m20 n300 k900 +bias +res.f16", "cuda_wgmma_f16_16"},
         {"sm=90 units=1", "b1*b1->s32 m130 n260 k12300", "cuda_wgmma_b1_128"},
