@@ -90,14 +90,24 @@ struct lb_no_count {
     }
 };
 
-/* BT rows of A, BK of k a stage, in 128 bytes; BITS of W, STEPPED: with the words of scales of two
-   levels (weights.h) for each 32 of k. */
-template <int BT, int BK, int BITS, bool STEPPED = false> struct lb_ring {
+/* What comes with W: values of 4 bytes, one a column, of each group of k. They take the way of W
+   since from global memory they would be waited for behind all of W that is on its way. */
+enum lb_wg_values {
+    LB_WG_NONE,
+    LB_WG_STEPS,  /* words of scales of two levels (weights.h) */
+    LB_WG_SCALES, /* scales, zero points */
+    LB_WG_SUMS,   /* scales, zero points, sums */
+};
+enum { LB_WG_SCALE = 0, LB_WG_ZERO = 1, LB_WG_SUM = 2 }; /* arrays of these; a word is alone */
+
+/* BT rows of A, BK of k a stage, in 128 bytes; BITS of W. */
+template <int BT, int BK, int BITS, lb_wg_values VALUES = LB_WG_NONE> struct lb_ring {
     static constexpr int ELEMENT = 1024 / BK; /* bits of A in shared memory */
     static constexpr int A_BYTES = BT * 128, W_HALF = 64 * BK * BITS / 8;
     static constexpr int W_BYTES = (2 * W_HALF + 1023) / 1024 * 1024;
-    static constexpr int WORDS = LB_WG_COLUMNS * 4, MOST_WORDS = STEPPED ? BK / 32 * WORDS : 0;
-    static constexpr int STAGE = A_BYTES + W_BYTES + MOST_WORDS;
+    static constexpr int ARRAYS = (int)VALUES, ROW = LB_WG_COLUMNS * 4, MOST_ROWS = BK / 32;
+    static constexpr int STAGE = A_BYTES + W_BYTES + ARRAYS * MOST_ROWS * ROW;
+    static_assert(STAGE % 1024 == 0, "tiles begin on 1024 bytes");
     static constexpr int STAGES = LB_WG_RING / STAGE < 12 ? LB_WG_RING / STAGE : 12;
     static constexpr int LAG = STAGES / 2; /* stages whose rows are on their way */
 
@@ -164,26 +174,55 @@ template <int BT, int BK, int BITS, bool STEPPED = false> struct lb_ring {
             lb_barrier_arrive(at(s).full);
     }
 
-    /* A stage of BK of k has one row of words where groups end with stages, else one for each 32.
-     */
-    static LB_DEVICE int word_rows(const lb_kargs &p)
+    /* Groups of k, of values. */
+    static LB_DEVICE unsigned group_of(const lb_kargs &p)
     {
-        return p.step_group % BK == 0 ? 1 : BK / 32;
+        return (unsigned)(VALUES == LB_WG_STEPS ? p.step_group : p.group);
+    }
+    /* Rows of values come for each 32 of a stage's k, or where groups end with stages one row: of
+       words in every stage, of others in those in which a group begins. */
+    static LB_DEVICE bool by_stages(const lb_kargs &p)
+    {
+        return group_of(p) % BK == 0;
     }
 
     /* The columns that a tile multiplies with. */
     struct weights {
-        const uint8_t *codes, *words;
-        int64_t pitch; /* of 64 columns' codes, bytes */
+        const uint8_t *blob, *codes;
+        int64_t pitch;  /* of 64 columns' codes, bytes */
+        int64_t values; /* byte offset of a group's, but for the array's own */
     };
 
     static LB_DEVICE weights weights_of(const lb_kargs &p, const uint8_t *blob, const lb_tile &tile)
     {
         weights w;
+        w.blob = blob;
         w.pitch = (int64_t)p.k_pad * 64 * BITS / 8;
         w.codes = blob + p.w_codes + tile.batch * p.w_codes_batch + tile.n / 64 * w.pitch;
-        w.words = blob + p.w_step + tile.batch * p.w_step_batch + tile.n * 4;
+        w.values =
+            tile.n * 4 + tile.batch * (VALUES == LB_WG_STEPS ? p.w_step_batch : p.w_meta_batch);
         return w;
+    }
+
+    static LB_DEVICE void fill_values(const stage &to, const lb_kargs &p, const weights &from,
+                                      unsigned k, int rows)
+    {
+        unsigned most = (unsigned)(VALUES == LB_WG_STEPS ? p.steps : p.groups) - 1;
+#pragma unroll 1
+        for (int i = 0; i < rows; i++) { /* beyond k A is 0, and any value will do */
+            unsigned g = min((k + 32 * i) / group_of(p), most);
+            const uint8_t *row = from.blob + from.values + (int64_t)g * p.n_pad * 4;
+            uint8_t *at = to.w + W_BYTES + i * ROW;
+            if constexpr (VALUES == LB_WG_STEPS) {
+                lb_copy_bulk(at, row + p.w_step, ROW, to.full);
+            } else {
+                lb_copy_bulk(at, row + p.w_scale, ROW, to.full);
+                if (p.flags & LB_KF_B_ZERO)
+                    lb_copy_bulk(at + LB_WG_ZERO * MOST_ROWS * ROW, row + p.w_zero, ROW, to.full);
+                if (VALUES == LB_WG_SUMS && (p.flags & LB_KF_A_ZERO))
+                    lb_copy_bulk(at + LB_WG_SUM * MOST_ROWS * ROW, row + p.w_sum, ROW, to.full);
+            }
+        }
     }
 
     /* W of stage `step` of k, by one thread. */
@@ -191,22 +230,28 @@ template <int BT, int BK, int BITS, bool STEPPED = false> struct lb_ring {
                                        unsigned step)
     {
         const uint8_t *codes = from.codes + (int64_t)step * W_HALF;
-        int rows = STEPPED ? word_rows(p) : 0;
-        lb_barrier_expect(to.full, 2 * W_HALF + rows * WORDS);
+        int rows = 0, arrays = 1;
+        if constexpr (VALUES != LB_WG_NONE)
+            rows = !by_stages(p)                                           ? MOST_ROWS
+                   : VALUES == LB_WG_STEPS || step * BK % group_of(p) == 0 ? 1
+                                                                           : 0;
+        if constexpr (VALUES > LB_WG_STEPS)
+            arrays += p.flags & LB_KF_B_ZERO ? 1 : 0;
+        if constexpr (VALUES == LB_WG_SUMS)
+            arrays += p.flags & LB_KF_A_ZERO ? 1 : 0;
+        lb_barrier_expect(to.full, 2 * W_HALF + rows * arrays * ROW);
         for (int half = 0; half < 2; half++)
             lb_copy_bulk(to.w + half * W_HALF, codes + half * from.pitch, W_HALF, to.full);
-        for (int i = 0; i < rows; i++) { /* beyond k A is 0, and any word will do */
-            unsigned g = min((step * BK + 32 * i) / (unsigned)p.step_group, (unsigned)p.steps - 1);
-            lb_copy_bulk(to.w + W_BYTES + i * WORDS, from.words + (int64_t)g * p.n_pad * 4, WORDS,
-                         to.full);
-        }
+        if constexpr (VALUES != LB_WG_NONE)
+            fill_values(to, p, from, step * BK, rows);
     }
 
-    /* Word `column` of the tile's columns for the 32 of k that are `i` in the stage. */
-    static LB_DEVICE int word_at(const stage &from, const lb_kargs &p, int i, int column)
+    /* The value of a column of the tile, of the group that begins in a stage with the 32 of k that
+       are `i`; of a word's group also where it only goes on there. */
+    template <typename T>
+    static LB_DEVICE T value_at(const stage &from, int array, int i, int column)
     {
-        return ((const int *)(from.w +
-                              W_BYTES))[word_rows(p) == 1 ? column : i * LB_WG_COLUMNS + column];
+        return ((const T *)(from.w + W_BYTES + (array * MOST_ROWS + i) * ROW))[column];
     }
 
     template <typename Count> static LB_DEVICE void fill(Count count, LB_PARAMETERS)

@@ -24,9 +24,9 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
     static constexpr int ACC = BT / 2;
     /* P, twice; 0 if by f32. */
     static constexpr uint32_t POWER = !BF16 ? 0x64006400u : BITS < 8 ? 0x43004300u : 0;
-    typedef lb_ring<BT, BK, BITS> ring;
+    typedef lb_ring<BT, BK, BITS, GROUPED ? LB_WG_SCALES : LB_WG_NONE> ring;
     typedef lb_no_count count;
-    static constexpr int FILLER_REGISTERS = 40, REGISTERS = 232;
+    static constexpr int FILLER_REGISTERS = GROUPED ? 56 : 40, REGISTERS = GROUPED ? 224 : 232;
 
     float acc[ACC], total[GROUPED ? ACC : 1];
 
@@ -37,7 +37,7 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
         uint32_t flip, less[2]; /* less: of rows g and g + 8; of bf16's bytes an integer */
     };
 
-    static LB_DEVICE widening widening_of(const lb_kargs &p, const lb_io &io, int n, int g)
+    static LB_DEVICE widening widening_of(const lb_kargs &p, const int (&zero)[2])
     {
         lb_decoder d = lb_decoder_of(p.b_type);
         uint32_t flip = d.flip & 0xffu, bias = d.turn ? 0x80u - (d.add & 0xffu) : 0;
@@ -45,8 +45,7 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
             flip = bias = 128;
         widening x = {flip * 0x10001u, {bias, bias}};
         for (int half = 0; half < 2; half++) {
-            if (p.flags & LB_KF_B_ZERO)
-                x.less[half] += (uint32_t)io.w_zero[(int64_t)g * p.n_pad + n + 8 * half];
+            x.less[half] += (uint32_t)zero[half];
             if (POWER)
                 x.less[half] = x.less[half] * 0x10001u + POWER;
         }
@@ -89,23 +88,45 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
 
     bool add; /* to the sums that are there */
 
-    /* The sums of group g, scaled, to the total; n: this thread's first column. */
-    LB_DEVICE void close_group(const lb_kargs &p, const lb_io &io, int n, int g)
+    /* What a group has of rows g and g + 8 of W. */
+    struct group {
+        widening x;
+        float scale[2];
+    };
+
+    /* Of the group that begins in a stage with the 32 of k that are `part`. */
+    static LB_DEVICE group group_of(const lb_kargs &p, const typename ring::stage &from, int part,
+                                    int column)
     {
-        int64_t at = (int64_t)g * p.n_pad + n;
-        float scale[2] = {1.0f, 1.0f};
-        if (p.flags & LB_KF_B_SCALE)
-            scale[0] = io.w_scale[at], scale[1] = io.w_scale[at + 8];
+        int zero[2] = {0, 0};
+        group made;
+        part = ring::by_stages(p) ? 0 : part;
+        for (int half = 0; half < 2; half++) {
+            int at = column + 8 * half;
+            if (p.flags & LB_KF_B_ZERO)
+                zero[half] = ring::template value_at<int>(from, LB_WG_ZERO, part, at);
+            made.scale[half] = ring::template value_at<float>(from, LB_WG_SCALE, part, at);
+        }
+        made.x = widening_of(p, zero);
+        return made;
+    }
+
+    /* The sums of a group, scaled, to the total. */
+    LB_DEVICE void close_group(const group &of)
+    {
 #pragma unroll
         for (int i = 0; i < ACC; i++)
-            total[i] = __fadd_rn(total[i], __fmul_rn(acc[i], scale[i / 2 % 2]));
+            total[i] = __fadd_rn(total[i], __fmul_rn(acc[i], of.scale[i / 2 % 2]));
     }
 
     LB_DEVICE void multiply_plain(const lb_kargs &p, const lb_io &io, int n, unsigned stages,
                                   unsigned &s)
     {
         uint32_t fragments[2][STEPS][4];
-        widening x = widening_of(p, io, n, 0);
+        int zero[2] = {0, 0};
+        if (p.flags & LB_KF_B_ZERO)
+            zero[0] = io.w_zero[n], zero[1] = io.w_zero[n + 8];
+        widening x = widening_of(p, zero);
         auto step = [&](uint32_t(&fragment)[STEPS][4], unsigned at) {
             uint32_t raw[WORDS];
             uint64_t tile = lb_tile_descriptor(ring::take(at, raw).a);
@@ -122,21 +143,24 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
         lb_wg_stages<ring>(fragments, s, stages, step, [](unsigned) {});
     }
 
-    LB_DEVICE void multiply_groups(const lb_kargs &p, const lb_io &io, int n,
-                                   const lb_wg_part &part, unsigned &s)
+    LB_DEVICE void multiply_groups(const lb_kargs &p, int column, const lb_wg_part &part,
+                                   unsigned &s)
     {
         unsigned end = s + part.stages;
         int g = (int)part.first * BK / p.group, until = p.group;
         int last = (min((int)(part.first + part.stages) * BK, p.k) - 1) / p.group;
         uint32_t fragment[STEPS][4];
-        widening x = widening_of(p, io, n, g);
+        group now;
 #pragma unroll 1
         for (; s < end; s++) {
             uint32_t raw[WORDS];
-            uint64_t tile = lb_tile_descriptor(ring::take(s, raw).a);
+            typename ring::stage from = ring::take(s, raw);
+            uint64_t tile = lb_tile_descriptor(from.a);
 #pragma unroll
             for (int step = 0; step < STEPS; step++) {
-                widen(fragment[step], raw, step, x);
+                if (step % 2 == 0 && until == p.group)
+                    now = group_of(p, from, step / 2, column);
+                widen(fragment[step], raw, step, now.x);
                 lb_wgmma_fence();
                 lb_wgmma_f16<BT, BF16>(acc, fragment[step], tile + 2 * step, add);
                 lb_wgmma_commit();
@@ -144,8 +168,8 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
                 until -= 16;
                 if (step % 2 == 1 && until == 0 && g < last) {
                     lb_wgmma_wait<0>();
-                    close_group(p, io, n, g++);
-                    x = widening_of(p, io, n, g);
+                    close_group(now);
+                    g++;
                     until = p.group;
                     add = false;
                 }
@@ -153,7 +177,7 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
             lb_wgmma_wait<0>();
             ring::give_back(s);
         }
-        close_group(p, io, n, g);
+        close_group(now);
     }
 
     LB_DEVICE void make(const lb_kargs &p, const lb_io &io, int m0, int n0, const lb_wg_part &part,
@@ -168,7 +192,7 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
 #pragma unroll
             for (int i = 0; i < ACC; i++)
                 total[i] = 0.0f;
-            multiply_groups(p, io, n, part, s);
+            multiply_groups(p, n % LB_WG_COLUMNS, part, s);
             lb_wg_finish<BT>(total, p, io, part, m0, n0, [](lb_eight<float> &, int, int) {});
         } else {
             multiply_plain(p, io, n, part.stages, s);

@@ -26,7 +26,11 @@ template <int BT, int BITS, bool W_U, bool A_U, scales SCALES> struct product {
     static constexpr int ROWS = BT, BK = 128, STEPS = 4; /* products a stage, of 32 of k */
     static constexpr int WORDS = 2 * BITS;               /* of W, a thread and stage */
     static constexpr int ACC = BT / 2;
-    typedef lb_ring<BT, BK, BITS, SCALES == STEPPED> ring;
+    typedef lb_ring<BT, BK, BITS,
+                    SCALES == STEPPED   ? LB_WG_STEPS
+                    : SCALES == GROUPED ? LB_WG_SUMS
+                                        : LB_WG_NONE>
+        ring;
     typedef lb_no_count count;
     static constexpr int FILLER_REGISTERS = 40, REGISTERS = 232;
 
@@ -40,16 +44,12 @@ template <int BT, int BITS, bool W_U, bool A_U, scales SCALES> struct product {
         uint32_t flip, less[2]; /* less: of rows g and g + 8 */
     };
 
-    static LB_DEVICE widening widening_of(const lb_kargs &p, const lb_io &io, int n, int g)
+    static LB_DEVICE widening widening_of(const lb_kargs &p, const int (&zero)[2])
     {
         lb_decoder d = lb_decoder_of(p.b_type);
         uint32_t bias = d.turn ? 0x80808080u - d.add : 0;
-        widening x = {d.flip | 0x80808080u, {bias, bias}};
-        if (p.flags & LB_KF_B_ZERO)
-            for (int half = 0; half < 2; half++)
-                x.less[half] +=
-                    0x01010101u * (uint32_t)io.w_zero[(int64_t)g * p.n_pad + n + 8 * half];
-        return x;
+        return {d.flip | 0x80808080u,
+                {bias + 0x01010101u * (uint32_t)zero[0], bias + 0x01010101u * (uint32_t)zero[1]}};
     }
 
     static LB_DEVICE void widen(uint32_t (&fragment)[4], const uint32_t (&raw)[WORDS], int step,
@@ -87,26 +87,44 @@ template <int BT, int BITS, bool W_U, bool A_U, scales SCALES> struct product {
         __syncwarp();
     }
 
-    /* The sums of group g, scaled, to the total; n: this thread's first column. */
-    LB_DEVICE void close_group(const lb_kargs &p, const lb_io &io, int n, int g)
+    /* What a group has of rows g and g + 8 of W. */
+    struct group {
+        widening x;
+        float scale[2];
+        unsigned sum[2]; /* of b - zb */
+    };
+
+    static LB_DEVICE group group_of(const lb_kargs &p, const typename ring::stage &from, int step,
+                                    int column, int g)
     {
-        int64_t at = (int64_t)g * p.n_pad + n;
-        int length = min(p.group, p.k - g * p.group), c = (int)threadIdx.x % 4;
-        float scale[2] = {1.0f, 1.0f};
-        unsigned sum[2] = {0, 0};
+        int length = min(p.group, p.k - g * p.group), zero[2] = {0, 0};
+        group made;
+        step = ring::by_stages(p) ? 0 : step;
         for (int half = 0; half < 2; half++) {
-            if (p.flags & LB_KF_B_SCALE)
-                scale[half] = io.w_scale[at + 8 * half];
+            int at = column + 8 * half;
+            if (p.flags & LB_KF_B_ZERO)
+                zero[half] = ring::template value_at<int>(from, LB_WG_ZERO, step, at);
+            made.scale[half] = ring::template value_at<float>(from, LB_WG_SCALE, step, at);
+            made.sum[half] = 0;
             if (p.flags & LB_KF_A_ZERO)
-                sum[half] = column_sum(p, io, at + 8 * half, length);
+                made.sum[half] = ring::template value_at<unsigned>(from, LB_WG_SUM, step, at) -
+                                 (unsigned)zero[half] * (unsigned)length;
         }
+        made.x = widening_of(p, zero);
+        return made;
+    }
+
+    /* The sums of a group, scaled, to the total. */
+    LB_DEVICE void close_group(const lb_kargs &p, const group &of)
+    {
+        int c = (int)threadIdx.x % 4;
 #pragma unroll
         for (int i = 0; i < ACC; i++) {
             int half = i / 2 % 2;
             unsigned v = (unsigned)acc[i];
             if (p.flags & LB_KF_A_ZERO)
-                v -= (unsigned)lb_wg_slab<int>()[i / 4 * 8 + 2 * c + i % 2] * sum[half];
-            total[i] = __fadd_rn(total[i], __fmul_rn(__int2float_rn((int)v), scale[half]));
+                v -= (unsigned)lb_wg_slab<int>()[i / 4 * 8 + 2 * c + i % 2] * of.sum[half];
+            total[i] = __fadd_rn(total[i], __fmul_rn(__int2float_rn((int)v), of.scale[half]));
         }
     }
 
@@ -118,7 +136,10 @@ template <int BT, int BITS, bool W_U, bool A_U, scales SCALES> struct product {
                                   unsigned &s)
     {
         uint32_t fragments[2][STEPS][4];
-        widening x = widening_of(p, io, n, 0);
+        int zero[2] = {0, 0};
+        if (p.flags & LB_KF_B_ZERO)
+            zero[0] = io.w_zero[n], zero[1] = io.w_zero[n + 8];
+        widening x = widening_of(p, zero);
         auto step = [&](uint32_t(&fragment)[STEPS][4], unsigned at) {
             uint32_t raw[WORDS];
             uint64_t tile = lb_tile_descriptor(ring::take(at, raw).a);
@@ -153,15 +174,17 @@ template <int BT, int BITS, bool W_U, bool A_U, scales SCALES> struct product {
         uint32_t fragments[2][STEPS][4];
         lb_decoder decoder = lb_decoder_of(p.b_type);
         int bias = lb_step_bias(decoder);
+        bool by_stages = ring::by_stages(p);
         auto step = [&](uint32_t(&fragment)[STEPS][4], unsigned at) {
             uint32_t raw[WORDS];
             typename ring::stage from = ring::take(at, raw);
             uint64_t tile = lb_tile_descriptor(from.a);
 #pragma unroll
             for (int i = 0; i < STEPS; i++) {
+                int row = by_stages ? 0 : i;
                 const lb_stepper x[2] = {
-                    lb_stepper_of(ring::word_at(from, p, i, column), bias),
-                    lb_stepper_of(ring::word_at(from, p, i, column + 8), bias)};
+                    lb_stepper_of(ring::template value_at<int>(from, 0, row, column), bias),
+                    lb_stepper_of(ring::template value_at<int>(from, 0, row, column + 8), bias)};
                 widen_steps(fragment[i], raw, i, decoder.flip, x);
             }
             lb_wgmma_fence();
@@ -174,22 +197,25 @@ template <int BT, int BITS, bool W_U, bool A_U, scales SCALES> struct product {
         lb_wg_stages<ring>(fragments, s, stages, step, [](unsigned) {});
     }
 
-    LB_DEVICE void multiply_groups(const lb_kargs &p, const lb_io &io, int m0, int n,
+    LB_DEVICE void multiply_groups(const lb_kargs &p, const lb_io &io, int m0, int column,
                                    const lb_wg_part &part, unsigned &s)
     {
         unsigned end = s + part.stages;
         int g = (int)part.first * BK / p.group, until = p.group;
         int last = (min((int)(part.first + part.stages) * BK, p.k) - 1) / p.group;
         uint32_t fragment[STEPS][4];
-        widening x = widening_of(p, io, n, g);
+        group now;
         note_zeros(p, io, m0);
 #pragma unroll 1
         for (; s < end; s++) {
             uint32_t raw[WORDS];
-            uint64_t tile = lb_tile_descriptor(ring::take(s, raw).a);
+            typename ring::stage from = ring::take(s, raw);
+            uint64_t tile = lb_tile_descriptor(from.a);
 #pragma unroll
             for (int step = 0; step < STEPS; step++) {
-                widen(fragment[step], raw, step, x);
+                if (until == p.group)
+                    now = group_of(p, from, step, column, g);
+                widen(fragment[step], raw, step, now.x);
                 lb_wgmma_fence();
                 lb_wgmma_s8<BT, W_U, A_U>(acc, fragment[step], tile + 2 * step, add);
                 lb_wgmma_commit();
@@ -197,8 +223,8 @@ template <int BT, int BITS, bool W_U, bool A_U, scales SCALES> struct product {
                 until -= 32;
                 if (until == 0 && g < last) {
                     lb_wgmma_wait<0>();
-                    close_group(p, io, n, g++);
-                    x = widening_of(p, io, n, g);
+                    close_group(p, now);
+                    g++;
                     until = p.group;
                     add = false;
                 }
@@ -206,7 +232,7 @@ template <int BT, int BITS, bool W_U, bool A_U, scales SCALES> struct product {
             lb_wgmma_wait<0>();
             ring::give_back(s);
         }
-        close_group(p, io, n, g);
+        close_group(p, now);
     }
 
     LB_DEVICE void make(const lb_kargs &p, const lb_io &io, int m0, int n0, const lb_wg_part &part,
@@ -221,7 +247,7 @@ template <int BT, int BITS, bool W_U, bool A_U, scales SCALES> struct product {
 #pragma unroll
             for (int i = 0; i < ACC; i++)
                 total[i] = 0.0f;
-            multiply_groups(p, io, m0, n, part, s);
+            multiply_groups(p, io, m0, n % LB_WG_COLUMNS, part, s);
             lb_wg_finish<BT>(total, p, io, part, m0, n0, [](lb_eight<float> &, int, int) {});
         } else {
             if constexpr (SCALES == STEPPED)
