@@ -161,11 +161,15 @@ void enter(fiber *next, simt_context *from)
     simt_switch(from, &next->context);
 }
 
-/* The next thread that has not ended; with `this` one alone, itself. */
+/* The next thread that has not ended; with `this` one alone, itself. Of a cluster's blocks one goes
+   as far as it gets before the next does, so that what they fail to wait for is missed. */
 fiber *next_of(unsigned at)
 {
+    unsigned threads = count / cluster_ranks;
+    bool stays = idle <= threads && blocks[at / threads].living > 0;
+    unsigned from = stays ? at / threads * threads : 0, size = stays ? threads : count;
     do
-        at = turned ? (at + count - 1) % count : (at + 1) % count;
+        at = from + (at - from + (turned ? size - 1 : 1)) % size;
     while (fibers[at].done);
     return &fibers[at];
 }
