@@ -84,6 +84,43 @@ Test(linear, is_counted_and_numbered)
     lb_linear_release(NULL);
 }
 
+/* Weights whose scales have two levels take those of the channels, and no other weights do. */
+Test(linear, takes_scales_of_channels)
+{
+    static const char levels[] = "s8*s4.g32.u8->f32 m1 n2 k32";
+    static const int64_t row[] = {1, 32}, matrix[] = {2, 16}, groups[] = {2, 1}, channels[] = {2};
+    uint8_t narrow[32], steps[] = {3, 5};
+    float of_channels[] = {0.5F, 0.25F}, d[2];
+    int8_t a[32];
+    lb_tensor weights[LB_WEIGHT_COUNT] = {
+        [LB_WEIGHT_CODES] = {narrow, LB_TYPE_U8, 2, matrix},
+        [LB_WEIGHT_SCALES] = {steps, LB_TYPE_U8, 2, groups},
+        [LB_WEIGHT_CHANNEL_SCALES] = {of_channels, LB_TYPE_F32, 1, channels}};
+    lb_tensor tensors[LB_INPUT_COUNT] = {{a, LB_TYPE_S8, 2, row}};
+    lb_args args = LB_ARGS_INIT;
+    lb_linear *linear = NULL;
+    memset(narrow, 0x22, sizeof narrow);
+    memset(a, 1, sizeof a);
+    cr_assert(lb_linear_create("ref", levels, weights, &linear) == LB_OK, "%s", lb_linear_error());
+    cr_assert(lb_linear_bind(linear, tensors, &args) == LB_OK);
+    args.d.base = d;
+    cr_assert(lb_linear_run_host(linear, &args) == LB_OK);
+    cr_expect(d[0] == 32 * 2 * 3 * 0.5F && d[1] == 32 * 2 * 5 * 0.25F);
+    lb_linear_release(linear);
+
+    weights[LB_WEIGHT_CHANNEL_SCALES].data = NULL;
+    check_status(lb_linear_create("ref", levels, weights, &linear), LB_INVALID_ARGUMENT, "");
+    cr_expect(strstr(lb_linear_error(), "channel_scales is missing; the problem takes f32, 2"));
+    weights[LB_WEIGHT_CHANNEL_SCALES].data = of_channels;
+    check_status(lb_linear_create("ref", "s8*s4.g32->f32 m1 n2 k32", weights, &linear),
+                 LB_INVALID_ARGUMENT, "");
+    cr_expect(strstr(lb_linear_error(), "scales is u8"), "%s", lb_linear_error());
+    weights[LB_WEIGHT_SCALES].data = NULL;
+    check_status(lb_linear_create("ref", "s8*s4->f32 m1 n2 k32", weights, &linear),
+                 LB_INVALID_ARGUMENT, "");
+    cr_expect(strstr(lb_linear_error(), "channel_scales is not part of the problem"));
+}
+
 Test(linear, refuses)
 {
     static const int64_t dims[] = {N, K - 1};

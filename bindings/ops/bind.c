@@ -192,6 +192,7 @@ lb_status lb_ops_source(const lb_problem *p, const lb_tensor *weights, lb_weight
         {"scales", p->b.scale_type ? p->b.scale_type : LB_TYPE_F32, scales, 0},
         {"zeros", LB_TYPE_S32, zeros, 0},
         {"tables", LB_TYPE_F32, (int64_t)(sizes.b_table / sizeof(float)), 0},
+        {"channel_scales", LB_TYPE_F32, (int64_t)(sizes.b_channel_scale / sizeof(float)), 0},
     };
     if (p->b.scale == LB_PER_GROUP)
         wanted[1].elements = p->n * groups;
@@ -203,6 +204,7 @@ lb_status lb_ops_source(const lb_problem *p, const lb_tensor *weights, lb_weight
                                   .codes = weights[LB_WEIGHT_CODES].data,
                                   .scales = weights[LB_WEIGHT_SCALES].data,
                                   .zeros = weights[LB_WEIGHT_ZEROS].data,
-                                  .tables = weights[LB_WEIGHT_TABLES].data};
+                                  .tables = weights[LB_WEIGHT_TABLES].data,
+                                  .channel_scales = weights[LB_WEIGHT_CHANNEL_SCALES].data};
     return LB_OK;
 }

@@ -36,8 +36,9 @@ typedef enum lb_weight {
     LB_WEIGHT_CODES = 0,
     LB_WEIGHT_SCALES = 1,
     LB_WEIGHT_ZEROS = 2,
-    LB_WEIGHT_TABLES = 3, /* of c4 and c2 */
-    LB_WEIGHT_COUNT = 4
+    LB_WEIGHT_TABLES = 3,         /* of c4 and c2 */
+    LB_WEIGHT_CHANNEL_SCALES = 4, /* of scales of two levels */
+    LB_WEIGHT_COUNT = 5
 } lb_weight;
 
 /* What is passed at a call. Which of them a problem takes, lb_linear_takes says. */

@@ -5,8 +5,8 @@
  *   attribute  problem   a problem line, e.g. "s8.token*s4.g32->f32 m16 n64 k128 +bias"
  *   attribute  device    where (default "auto"); on the CUDA provider always "cuda"
  *   inputs     A, B, B_scale, B_zero, A_scale, A_zero, bias, residual, residual_scale,
- *              residual_zero, D_scale, D_zero, B_table; those that the problem lacks are "" or left
- *              out
+ *              residual_zero, D_scale, D_zero, B_table, B_channel_scale; those that the problem
+ *              lacks are "" or left out
  *   output     D, [..., N]
  *
  * B, its scales, zero points and tables must be constants; they are packed when the session is
@@ -37,9 +37,10 @@ static const int order[] = {
     LB_INPUT_D_SCALE,
     LB_INPUT_D_ZERO,
     -1,
+    -1,
 };
 /* Which of the op's inputs the weights are. */
-static const size_t constant_at[LB_WEIGHT_COUNT] = {1, 2, 3, 12};
+static const size_t constant_at[LB_WEIGHT_COUNT] = {1, 2, 3, 12, 13};
 enum { INPUTS = sizeof order / sizeof *order };
 
 typedef struct kernel {

@@ -23,7 +23,7 @@ class Args(c.Structure):
 
 class Source(c.Structure):
     _fields_ = [("struct_size", c.c_uint32), ("reserved", c.c_uint32)] + [
-        (n, c.c_void_p) for n in "codes scales zeros tables".split()
+        (n, c.c_void_p) for n in "codes scales zeros tables channel_scales".split()
     ]
 
 
@@ -110,9 +110,9 @@ def run(device, problem, d, weights, **arrays):
     return d
 
 
-def canonical(codes, scales=None, zeros=None, tables=None):
+def canonical(codes, scales=None, zeros=None, tables=None, channel_scales=None):
     """Weights as the problem describes them."""
-    kept = [None if a is None else dense(a) for a in (codes, scales, zeros, tables)]
+    kept = [None if a is None else dense(a) for a in (codes, scales, zeros, tables, channel_scales)]
 
     def create(plan, handle):
         source = Source(c.sizeof(Source), 0, *(None if a is None else address(a) for a in kept))

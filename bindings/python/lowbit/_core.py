@@ -9,7 +9,7 @@ from ._library import C, c, struct
 
 byref = ctypes.byref
 # The arrays of shapes() that are packed, and what they are called in lb_weights_source.
-WEIGHTS = {"b": "codes", "b_scale": "scales", "b_zero": "zeros", "b_table": "tables"}
+WEIGHTS = {"b": "codes", "b_scale": "scales", "b_zero": "zeros", "b_table": "tables", "b_channel_scale": "channel_scales"}
 
 
 def version():
@@ -58,6 +58,11 @@ class Problem:
         other.struct.m = m
         return other
 
+    @property
+    def two_levels(self):
+        """Whether B's scales are whole ones per group, and f32 per channel besides."""
+        return self.struct.b.scale == C.LB_PER_GROUP and self.struct.b.scale_type == C.LB_TYPE_U8
+
     def type(self, operand):
         """Name of an operand's element type: type("a") is "s8"; None where it is absent."""
         return NAMES.get(getattr(self.struct, operand).type)
@@ -98,6 +103,8 @@ class Problem:
         if p.b.type in (C.LB_TYPE_C4, C.LB_TYPE_C2):
             shape = {C.LB_PER_CHANNEL: (self.n,), C.LB_PER_GROUP: (self.n, groups)}.get(p.b_table, ())
             result["b_table"] = (np.float32, (*batch, *shape, 1 << bits(NAMES[p.b.type])))
+        if self.two_levels:
+            vector("b_channel_scale", C.LB_PER_CHANNEL, np.float32)
         matrix("d", p.d, m, self.n)
         for name, operand in (("d", p.d), ("residual", p.residual)):
             vector(name + "_scale", operand.scale, np.float32, per_batch=False)
@@ -199,9 +206,10 @@ class Plan(_Handle):
         c.lb_plan_get_info(self, byref(info))
         return _dict(info)
 
-    def weights(self, codes, scales=None, zeros=None, tables=None):
-        """Packs canonical weights: codes as pack() makes them, [N][bytes of K]; tables for c4 and c2."""
-        return Weights(self, codes, scales, zeros, tables)
+    def weights(self, codes, scales=None, zeros=None, tables=None, *, channel_scales=None):
+        """Packs canonical weights: codes as pack() makes them, [N][bytes of K]; tables for c4 and c2; channel_scales
+        where those per group are u8."""
+        return Weights(self, codes, scales, zeros, tables, channel_scales=channel_scales)
 
     def run(self, weights, a, *, out=None, m=None, **arrays):
         """D, in `out` if given. The other arrays by their names in lb_args: a_scale, bias, residual ... Synchronous."""
@@ -236,11 +244,11 @@ class Weights(_Handle):
 
     _destroy = "lb_weights_destroy"
 
-    def __init__(self, plan, codes, scales=None, zeros=None, tables=None):
+    def __init__(self, plan, codes, scales=None, zeros=None, tables=None, *, channel_scales=None):
         super().__init__(plan)
         source = struct("lb_weights_source")
         keep = []
-        for (name, field), value in zip(WEIGHTS.items(), (codes, scales, zeros, tables)):
+        for (name, field), value in zip(WEIGHTS.items(), (codes, scales, zeros, tables, channel_scales)):
             if name in plan._shapes:
                 if value is None:
                     refuse(f"{field} is missing; the problem '{plan.problem}' has it")

@@ -42,12 +42,13 @@ class Linear:
     """Linear("s8.token*s4.channel->f32 m16 n64 k128", codes, scales): weights as Plan.weights takes them, packed for the
     kernel that is best at the line's m. Called with A of any number of rows: linear(a, a_scale=...)."""
 
-    def __init__(self, line, codes, scales=None, zeros=None, device="auto", *, tables=None):
+    def __init__(self, line, codes, scales=None, zeros=None, device="auto", *, tables=None, channel_scales=None):
         self.problem = Problem(line)
         self.line, self.device = str(self.problem), device
         shapes = self.problem.shapes()
         weights, keep = (_Tensor * len(WEIGHTS))(), []
-        for tensor, (name, field), value in zip(weights, WEIGHTS.items(), (codes, scales, zeros, tables)):
+        given = (codes, scales, zeros, tables, channel_scales)
+        for tensor, (name, field), value in zip(weights, WEIGHTS.items(), given):
             if value is None:
                 continue
             if name not in shapes:

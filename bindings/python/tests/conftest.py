@@ -35,5 +35,18 @@ def nf4():
     return np.array(table, np.float32)
 
 
+def two_levels(rng, kind, n, k, group):
+    """Weights with scales of two levels, as Plan.weights takes them (unsigned ones with zero points), and the weights of
+    8 bits that they are."""
+    groups = -(-k // group)
+    codes, whole = integers(rng, kind, (n, k)), rng.integers(0, 9, (n, groups))
+    zeros = rng.integers(0, RANGES[kind][1] + 1, (n, groups)) if kind[0] == "u" else np.zeros((n, groups), int)
+    wide = (codes - zeros.repeat(group, 1)[:, :k]) * whole.repeat(group, 1)[:, :k]
+    weights = dict(codes=lowbit.pack(codes, kind), scales=whole.astype(np.uint8), channel_scales=scales(rng, n))
+    if kind[0] == "u":
+        weights["zeros"] = zeros.astype(np.int32)
+    return weights, wide.astype(np.int8)
+
+
 def scales(rng, *shape):
     return rng.uniform(0.01, 0.1, shape).astype(np.float32)

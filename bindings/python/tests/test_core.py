@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import integers, nf4, scales
+from conftest import integers, nf4, scales, two_levels
 
 import lowbit
 
@@ -72,6 +72,45 @@ def test_tables_are_checked():
         plan.weights(codes, tables=nf4()[:15])
     with pytest.raises(lowbit.InvalidArgument, match="tables is not part of the problem"):
         lowbit.Context("ref").plan("f32*s4->f32 m4 n4 k32").weights(codes, tables=nf4())
+
+
+@pytest.mark.parametrize("weight", ["s4.g64.u8", "u4.g32.u8.z", "t2.g32.u8"])
+@pytest.mark.parametrize("batch", ["", " b2"])
+def test_scales_of_two_levels(device, rng, weight, batch):
+    """Bit for bit what weights of 8 bits give."""
+    m, n, k, group = 3, 9, 200, 64 if "g64" in weight else 32
+    groups, count = -(-k // group), 2 if batch else 1
+    made = [two_levels(rng, weight[:2], n, k, group) for _ in range(count)]
+    weights = {name: np.stack([one[name] for one, _ in made]) for name in made[0][0]}
+    wide = np.stack([one for _, one in made])
+    a, sa = integers(rng, "s8", (count, m, k)).astype(np.int8), scales(rng, count, m)
+    if not batch:
+        weights, wide, a, sa = {name: value[0] for name, value in weights.items()}, wide[0], a[0], sa[0]
+    context = lowbit.Context(device)
+    plan = context.plan(f"s8.token*{weight}->f32 m{m} n{n} k{k}{batch}")
+    first = (2,) if batch else ()
+    assert plan.problem.exact and plan.problem.shapes()["b_scale"] == (np.uint8, (*first, n, groups))
+    assert plan.problem.shapes()["b_channel_scale"] == (np.float32, (*first, n))
+    assert plan.problem.sizes()["b_channel_scale"] == 4 * n * count
+    eight = context.plan(f"s8.token*s8.channel->f32 m{m} n{n} k{k}{batch}")
+    expected = eight.run(eight.weights(wide, weights["channel_scales"]), a, a_scale=sa)
+    assert (plan.run(plan.weights(**weights), a, a_scale=sa) == expected).all()
+
+
+def test_scales_of_two_levels_are_checked(rng):
+    plan = lowbit.Context("ref").plan("s8*s4.g32.u8->f32 m4 n4 k64")
+    weights, _ = two_levels(rng, "s4", 4, 64, 32)
+    with pytest.raises(lowbit.InvalidArgument, match="channel_scales is missing"):
+        plan.weights(**dict(weights, channel_scales=None))
+    with pytest.raises(lowbit.InvalidArgument, match=r"channel_scales has shape \[4, 1\]; the problem wants \[4\]"):
+        plan.weights(**dict(weights, channel_scales=scales(rng, 4, 1)))
+    with pytest.raises(lowbit.InvalidArgument, match="scales is float32; the problem wants uint8"):
+        plan.weights(**dict(weights, scales=scales(rng, 4, 2)))
+    with pytest.raises(lowbit.InvalidArgument, match="is -136 with the scale 17 of its group"):
+        plan.weights(**dict(weights, codes=np.full((4, 32), 0x88, np.uint8), scales=np.full((4, 2), 17, np.uint8)))
+    with pytest.raises(lowbit.InvalidArgument, match="channel_scales is not part of the problem"):
+        lowbit.Context("ref").plan("s8*s4->s32 m4 n4 k64").weights(weights["codes"],
+                                                                   channel_scales=weights["channel_scales"])
 
 
 def test_batches_and_rows_of_a_call(device, rng):

@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import integers, scales
+from conftest import integers, scales, two_levels
 
 import lowbit
 
@@ -45,6 +45,14 @@ def test_vmap_with_a_bias(rng):
     (a, sa), bias = inputs(rng, 3, 5), scales(rng, 3, 9)
     d = jax.vmap(lambda a, s, b: linear(a, a_scale=s, bias=b))(a, sa, bias)
     np.testing.assert_allclose(d, (a * sa[..., None]) @ w.T + bias[:, None], rtol=1e-4, atol=1e-4)
+
+
+def test_scales_of_two_levels(rng):
+    weights, wide = two_levels(rng, "s4", 9, 70, 32)
+    linear = lowbit.jax.Linear("s8.token*s4.g32.u8->f32 m4 n9 k70", **weights)
+    eight = lowbit.jax.Linear("s8.token*s8.channel->f32 m4 n9 k70", wide, weights["channel_scales"])
+    a, sa = inputs(rng, 5)
+    np.testing.assert_array_equal(jax.jit(linear)(a, a_scale=sa), jax.jit(eight)(a, a_scale=sa))
 
 
 def test_refusals(rng):

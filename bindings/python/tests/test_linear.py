@@ -4,7 +4,7 @@ import concurrent.futures
 
 import numpy as np
 import pytest
-from conftest import integers, nf4, scales
+from conftest import integers, nf4, scales, two_levels
 
 import lowbit
 from lowbit.linear import Linear, ops
@@ -33,6 +33,19 @@ def test_weights_by_table(rng):
     np.testing.assert_allclose(linear(a), a @ (nf4()[codes] * sb.repeat(32, 1)).T, rtol=1e-4, atol=1e-4)
     with pytest.raises(lowbit.InvalidArgument, match="tables is missing"):
         Linear("f32*c4.g32->f32 m4 n9 k64", lowbit.pack(codes, "c4"), sb)
+
+
+def test_scales_of_two_levels(device, rng):
+    weights, wide = two_levels(rng, "u4", 9, 200, 64)
+    line, a, sa = "s8.token*u4.g64.z.u8->f32 m4 n9 k200", integers(rng, "s8", (5, 200)).astype(np.int8), scales(rng, 5)
+    eight = Linear("s8.token*s8.channel->f32 m4 n9 k200", wide, weights["channel_scales"], device=device)
+    assert (Linear(line, device=device, **weights)(a, a_scale=sa) == eight(a, a_scale=sa)).all()
+    with pytest.raises(lowbit.InvalidArgument, match="channel_scales is missing; the problem takes f32, 9 elements"):
+        Linear(line, **dict(weights, channel_scales=None))
+    with pytest.raises(lowbit.InvalidArgument, match=r"channel_scales has shape \[8\]; the problem wants \[9\]"):
+        Linear(line, **dict(weights, channel_scales=weights["channel_scales"][:8]))
+    with pytest.raises(lowbit.InvalidArgument, match="channel_scales is not part of the problem"):
+        Linear(eight.line, wide, weights["channel_scales"], channel_scales=weights["channel_scales"])
 
 
 def test_threads_share_a_layer(rng):

@@ -11,7 +11,7 @@ from .._library import C, c, struct
 from . import ops, weights
 from .packed import DTYPES
 
-BUFFERS = ("codes", "scales", "zeros", "tables", "bias", "order", "a_scale", "a_zero")
+BUFFERS = ("codes", "scales", "zeros", "tables", "bias", "order", "a_scale", "a_zero", "channel_scales")
 
 
 class Linear(torch.nn.Module):
@@ -47,6 +47,7 @@ class Linear(torch.nn.Module):
         self._empty("order", (np.int64, (p.k,)) if order else None)
         for name in ("a_scale", "a_zero"):
             self._empty(name, shapes.get(name) if self.static else None)
+        self._empty("channel_scales", shapes.get("b_channel_scale"))
 
     def _empty(self, name, described, kind=0):
         if described is None:
@@ -83,10 +84,10 @@ class Linear(torch.nn.Module):
         return layer
 
     @classmethod
-    def from_float(cls, linear, weight="s4.g128", activation=None, *, rows=16, method=None, calibrator="minmax", table=None,
+    def from_float(cls, linear, weight="s4.g128", activation=None, *, rows=16, method=None, calibrator=None, table=None,
                    a_scale=None, a_zero=None, device=""):
         """From a torch.nn.Linear. weight, activation: operands as in a problem line ("s8.channel", "u4.g64.z",
-        "c4.g64"; "s8.token", "u8.token.z", "s8.tensor" with a_scale, None for floats as they are)."""
+        "c4.g64", "s4.g128.u8"; "s8.token", "u8.token.z", "s8.tensor" with a_scale, None for floats as they are)."""
         w, bias = linear.weight, linear.bias
         n, k = w.shape
         problem = weights.problem_for(activation, weight, w.dtype, n, k, rows, bias is not None)
@@ -170,19 +171,24 @@ class Linear(torch.nn.Module):
 
     def product(self, a, a_scale=None, a_zero=None):
         return torch.ops.lowbit.linear(a, self.codes, self.line, scales=self.scales, zeros=self.zeros, tables=self.tables,
-                                       a_scale=a_scale, a_zero=a_zero, bias=self.bias, device=self.device_name)
+                                       a_scale=a_scale, a_zero=a_zero, bias=self.bias, device=self.device_name,
+                                       channel_scales=self.channel_scales)
 
     def forward(self, x):
         return self.product(*self.activations(x))
 
     def dequantized(self):
         """The weights as f32 [N][K], in the order of the codes."""
-        return weights.dequantized(self.problem, self.codes, self.scales, self.zeros, self.tables)
+        return weights.dequantized(self.problem, self.codes, self.scales, self.zeros, self.tables, self.channel_scales)
 
     def extra_repr(self):
         return repr(self.line)
 
     # ---- Saving ----
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._buffers.setdefault("channel_scales", None)  # pickled before there were any
 
     def get_extra_state(self):
         return torch.tensor(list(self.line.encode()), dtype=torch.uint8)

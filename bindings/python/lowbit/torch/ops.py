@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ops, registered with torch.library:
 
-    lowbit::linear(a, codes, problem, *, scales, zeros, tables, a_scale, ..., device) -> D
-        A problem line's product. `codes`, `scales`, `zeros`, `tables`: canonical weights, as lowbit.linear.Linear takes
-        them; the rest by their names in lb_args. Leading dimensions of A are rows. device "" goes by the tensors.
+    lowbit::linear(a, codes, problem, *, scales, zeros, tables, a_scale, ..., device, channel_scales) -> D
+        A problem line's product. `codes`, `scales`, `zeros`, `tables`, `channel_scales`: canonical weights, as
+        lowbit.linear.Linear takes them; the rest by their names in lb_args. Leading dimensions of A are rows. device ""
+        goes by the tensors.
     lowbit::quantize(x, type, scheme) -> (codes, scales, zeros)
         Floats to codes with a scale (f32) and zero point (int32) per row, as lb_quantizer makes them.
     lowbit::quantize_with(x, scale, zero, type) -> codes
@@ -25,7 +26,8 @@ INPUTS = ["a_scale", "a_zero", "bias", "residual", "residual_scale", "residual_z
 SCHEMES = {"symmetric": C.LB_QUANT_SYMMETRIC, "full": C.LB_QUANT_FULL, "asymmetric": C.LB_QUANT_ASYMMETRIC}
 _OPTIONAL = ", ".join(f"Tensor? {name}=None" for name in ["scales", "zeros", "tables", *INPUTS])
 SCHEMAS = {
-    "linear": f'(Tensor a, Tensor codes, str problem, *, {_OPTIONAL}, str device="") -> Tensor',
+    # What was added later stands last: programs that were exported before must load.
+    "linear": f'(Tensor a, Tensor codes, str problem, *, {_OPTIONAL}, str device="", Tensor? channel_scales=None) -> Tensor',
     "quantize": '(Tensor x, str type, str scheme="symmetric") -> (Tensor, Tensor, Tensor)',
     "quantize_with": "(Tensor x, Tensor scale, Tensor? zero, str type) -> Tensor",
 }
@@ -52,19 +54,19 @@ def _register(name, **kernels):
 # ---- Products ----
 
 
-def _linear_cpu(a, codes, problem, *, scales=None, zeros=None, tables=None, device="", **inputs):
-    return layer_of(codes, scales, zeros, tables, problem, device or cpu_device()).call(a, inputs)
+def _linear_cpu(a, codes, problem, *, scales=None, zeros=None, tables=None, device="", channel_scales=None, **inputs):
+    return layer_of((codes, scales, zeros, tables, channel_scales), problem, device or cpu_device()).call(a, inputs)
 
 
-def _linear_cuda(a, codes, problem, *, scales=None, zeros=None, tables=None, device="", **inputs):
+def _linear_cuda(a, codes, problem, *, scales=None, zeros=None, tables=None, device="", channel_scales=None, **inputs):
     here = a.device if a.is_cuda else codes.device
     if device and device != f"cuda:{here.index}":
         refuse(f"device is '{device}', but the tensors are on {here}; leave device out")
     with torch.cuda.device(here):
-        return layer_of(codes, scales, zeros, tables, problem, f"cuda:{here.index}").call(a, inputs)
+        return layer_of((codes, scales, zeros, tables, channel_scales), problem, f"cuda:{here.index}").call(a, inputs)
 
 
-def _linear_fake(a, codes, problem, *, scales=None, zeros=None, tables=None, device="", **inputs):
+def _linear_fake(a, codes, problem, **_):
     p = problem_of(problem)
     shapes = p.shapes()
     (_, (_, columns)), (_, (_, row)) = shapes["a"], shapes["d"]

@@ -11,7 +11,7 @@ import torch
 
 from .. import linear
 from .._array import refuse
-from .._core import Problem, devices
+from .._core import WEIGHTS, Problem, devices
 from .._library import C
 
 TYPES = {torch.int8: C.LB_TYPE_S8, torch.uint8: C.LB_TYPE_U8, torch.int32: C.LB_TYPE_S32, torch.float16: C.LB_TYPE_F16,
@@ -97,17 +97,17 @@ class Layer(linear.Linear):
         self.enqueue(args, out.data_ptr(), stream_of(out.device))
 
 
-def layer_of(codes, scales, zeros, tables, problem, device):
-    weights = (codes, scales, zeros, tables)
+def layer_of(weights, problem, device):
+    """weights: a tensor or None for each of WEIGHTS."""
+    codes = weights[0]
     key = (id(codes), problem, device)
     states, layer = _layers.get(key, ((), None))
     if states and all(state.holds(tensor) for state, tensor in zip(states, weights)):
         return layer
-    for name, tensor in zip(("codes", "scales", "zeros", "tables"), weights):
-        if tensor is not None:
-            describe(name, tensor, codes.device)
-    layer = Layer(problem, *(None if t is None else host_array(t) for t in weights[:3]), device=device,
-                  tables=None if tables is None else host_array(tables))
+    given = {name: tensor for name, tensor in zip(WEIGHTS.values(), weights) if tensor is not None}
+    for name, tensor in given.items():
+        describe(name, tensor, codes.device)
+    layer = Layer(problem, device=device, **{name: host_array(tensor) for name, tensor in given.items()})
     states = [_State(codes, lambda _: _layers.pop(key, None)), *map(_State, weights[1:])]
     _layers[key] = (states, layer)
     return layer

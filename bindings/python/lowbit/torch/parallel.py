@@ -50,9 +50,9 @@ def shard_columns(linear, rank, world, unit=1):
     """The layer of one rank of a column parallel one."""
     start, stop = column_range(linear, rank, world, unit)
     p = linear.problem.struct
-    tensors = {name: getattr(linear, name) for name in ("codes", "scales", "zeros", "tables", "bias")}
+    tensors = {name: getattr(linear, name) for name in ("codes", "scales", "zeros", "tables", "bias", "channel_scales")}
     per_row = {"codes": True, "scales": p.b.scale >= C.LB_PER_CHANNEL, "zeros": p.b.zero >= C.LB_PER_CHANNEL,
-               "tables": p.b_table >= C.LB_PER_CHANNEL, "bias": True}
+               "tables": p.b_table >= C.LB_PER_CHANNEL, "bias": True, "channel_scales": True}
     return _shard(linear, {"n": stop - start}, {
         name: tensor[start:stop] if per_row[name] else tensor for name, tensor in tensors.items() if tensor is not None})
 
@@ -66,7 +66,8 @@ def shard_rows(linear, rank, world):
     bits = c.lb_type_bits(p.b.type)
     inside = {"codes": linear.codes[:, start * bits // max(bits, 8) : -(-stop * bits // max(bits, 8))]}
     groups = slice(start // p.b.group, -(-stop // p.b.group)) if p.b.group else slice(None)
-    for name, granularity in (("scales", p.b.scale), ("zeros", p.b.zero), ("tables", p.b_table)):
+    for name, granularity in (("scales", p.b.scale), ("zeros", p.b.zero), ("tables", p.b_table),
+                              ("channel_scales", C.LB_PER_CHANNEL)):
         tensor = getattr(linear, name)
         if tensor is not None:
             inside[name] = tensor[:, groups] if granularity == C.LB_PER_GROUP else tensor

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights for layers: quantised from floats, or read from what checkpoints store. Both give the canonical tensors that
-the ops take: {"codes", "scales", "zeros", "tables"} (those that the operand has), and of stored ones B's description."""
+the ops take: {"codes", "scales", "zeros", "tables", "channel_scales"} (those that the operand has), and of stored ones
+B's description."""
 import ctypes
 
 import numpy as np
@@ -38,9 +39,10 @@ def problem_for(activation, weight, dtype, n, k, rows, bias):
 # ---- From floats ----
 
 
-def quantize(w, problem, method=None, calibrator="minmax", table=None):
-    """W, [N][K], as B of the problem. method None: by type (t2 twn, b1 xnor, else nearest); table: of c4 and c2, by code,
-    for weights divided by their largest size; None: NF4, for c2 fitted."""
+def quantize(w, problem, method=None, calibrator=None, table=None):
+    """W, [N][K], as B of the problem. method None: by type (t2 twn, b1 xnor, else nearest), with scales of two levels
+    nearest, the only one; calibrator None: minmax, but mse for t2 of two levels, which comes as near as twn; table: of c4
+    and c2, by code, for weights divided by their largest size; None: NF4, for c2 fitted."""
     p, b = problem.struct, problem.struct.b
     kind = NAMES[b.type]
     w = np.ascontiguousarray(w.detach().to(torch.float32).cpu().numpy())
@@ -50,7 +52,10 @@ def quantize(w, problem, method=None, calibrator="minmax", table=None):
         return _by_table(w, problem, table)
     if not b.scale:
         refuse(f"'{problem}': weights from floats need a scale; add .tensor, .channel or .g128")
+    if problem.two_levels and method not in (None, "nearest"):
+        refuse(f"'{problem}': method is '{method}', but scales of two levels are made by nearest; choose a calibrator")
     method = _choose("method", method or {"t2": "twn", "b1": "xnor"}.get(kind, "nearest"), METHODS)
+    calibrator = calibrator or ("mse" if problem.two_levels and kind == "t2" else "minmax")
     scheme = C.LB_QUANT_ASYMMETRIC if b.zero else C.LB_QUANT_SYMMETRIC
     if kind[0] == "u" and not b.zero:
         refuse(f"'{problem}': unsigned weights from floats need zero points; add .z to {kind}")
@@ -58,7 +63,13 @@ def quantize(w, problem, method=None, calibrator="minmax", table=None):
     quant = struct("lb_quant", type=b.type, scheme=scheme, rows=p.n, cols=p.k, granularity=b.scale, group=b.group,
                    calibrator=_choose("calibrator", calibrator, CALIBRATORS))
     codes = np.empty(shapes["b"][1], shapes["b"][0])
-    scales, zeros = np.empty(shapes["b_scale"][1], np.float32), np.zeros(shapes["b_scale"][1], np.int32)
+    zeros = np.zeros(shapes["b_scale"][1], np.int32)
+    if problem.two_levels:
+        scales, channel_scales = np.empty(shapes["b_scale"][1], np.uint8), np.empty(p.n, np.float32)
+        c.lb_quantize_two_levels(byref(quant), w.ctypes.data, codes.ctypes.data, scales.ctypes.data,
+                                 channel_scales.ctypes.data, zeros.ctypes.data)
+        return _tensors(problem, codes, scales, zeros if b.zero else None, channel_scales=channel_scales)
+    scales = np.empty(shapes["b_scale"][1], np.float32)
     c.lb_quantize_weights(byref(quant), method, w.ctypes.data, codes.ctypes.data, scales.ctypes.data,
                           zeros.ctypes.data)
     return _tensors(problem, codes, scales, zeros if b.zero else None)
@@ -87,17 +98,17 @@ def _by_table(w, problem, table):
     return _tensors(problem, codes, scales.reshape(problem.shapes()["b_scale"][1]), None, values)
 
 
-def _tensors(problem, codes, scales, zeros=None, tables=None):
-    arrays = {"codes": codes, "scales": scales, "zeros": zeros, "tables": tables}
-    if scales is not None and problem.struct.b.scale_type not in (0, C.LB_TYPE_F32):
-        kind = {"f16": torch.float16, "bf16": torch.bfloat16}[NAMES[problem.struct.b.scale_type]]
+def _tensors(problem, codes, scales, zeros=None, tables=None, channel_scales=None):
+    arrays = {"codes": codes, "scales": scales, "zeros": zeros, "tables": tables, "channel_scales": channel_scales}
+    kind = {C.LB_TYPE_F16: torch.float16, C.LB_TYPE_BF16: torch.bfloat16}.get(problem.struct.b.scale_type)
+    if scales is not None and kind is not None:
         arrays["scales"] = torch.from_numpy(np.ascontiguousarray(scales)).to(kind)
     return {name: value if isinstance(value, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(value))
             for name, value in arrays.items() if value is not None}
 
 
-def dequantized(problem, codes, scales, zeros, tables):
-    """f32 [N][K]: (code - zero) * scale, or table[code] * scale."""
+def dequantized(problem, codes, scales, zeros, tables, channel_scales=None):
+    """f32 [N][K]: (code - zero) * scale, or table[code] * scale; of two levels times the channel's as well."""
     p, b = problem.struct, problem.struct.b
     kind = NAMES[b.type]
     code = torch.from_numpy(unpack(host_array(codes), kind, p.k).astype(np.int32))
@@ -114,7 +125,8 @@ def dequantized(problem, codes, scales, zeros, tables):
     if tables is not None:
         table = spread(tables, p.b_table, 1 << c.lb_type_bits(b.type))
         value = table.expand(p.n, -1, -1).gather(2, code.to(torch.int64)[..., None])[..., 0]
-    return value if scales is None else value * spread(scales, b.scale).to(torch.float32)
+    value = value if scales is None else value * spread(scales, b.scale).to(torch.float32)
+    return value if channel_scales is None else value * spread(channel_scales, C.LB_PER_CHANNEL)
 
 
 # ---- From what checkpoints store ----

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from conftest import integers, nf4, scales
+from conftest import integers, nf4, scales, two_levels
 
 import lowbit
 from lowbit.torch import packed, quantize_model
@@ -24,6 +24,13 @@ def product(rng, line, a_kind, b_kind, **named):
     return ops.linear.default, (t(a), t(b), line), {name: t(value) for name, value in named.items()}
 
 
+def stepped(rng):
+    weights, _ = two_levels(rng, "s4", 9, 96, 32)
+    named = {name: t(value) for name, value in weights.items()}
+    a, line = t(integers(rng, "s8", (4, 96)).astype("int8")), "s8.token*s4.g32.u8->f32 m4 n9 k96"
+    return ops.linear.default, (a, named.pop("codes"), line), dict(named, a_scale=t(scales(rng, 4)))
+
+
 CALLS = {
     "token*channel": lambda r: product(r, "s8.token*s4.channel->f32 m4 n9 k96 +bias", "s8", "s4", scales=scales(r, 9),
                                        a_scale=scales(r, 4), bias=scales(r, 9)),
@@ -35,6 +42,7 @@ CALLS = {
     "tables": lambda r: (ops.linear.default, (
         torch.randn(4, 96).half(), t(lowbit.pack(r.integers(0, 16, (9, 96)), "c4")), "f16*c4.g32->f16 m4 n9 k96"),
         {"scales": t(scales(r, 9, 3)), "tables": t(nf4())}),
+    "two levels": stepped,
     "quantize": lambda r: (ops.quantize.default, (torch.randn(3, 70), "s4"), {"scheme": "full"}),
     "quantize bf16": lambda r: (ops.quantize.default, (torch.randn(2, 3, 70).bfloat16(), "u8", "asymmetric"), {}),
     "quantize_with": lambda r: (ops.quantize_with.default, (torch.randn(3, 70), torch.ones(3), None, "s8"), {}),
@@ -51,8 +59,9 @@ def test_opcheck(rng, call):
 def model():
     torch.manual_seed(4)
     layers = torch.nn.Sequential(torch.nn.Linear(256, 64), torch.nn.ReLU(), torch.nn.Linear(64, 32), torch.nn.GELU(),
-                                 torch.nn.Linear(32, 32)).eval()
-    quantize_model(layers, {"0": ("s4.g32", "s8.token"), "2": "c4.channel", "4": ("t2.channel", "u8.token.z")})
+                                 torch.nn.Linear(32, 32), torch.nn.Linear(32, 32)).eval()
+    quantize_model(layers, {"0": ("s4.g32", "s8.token"), "2": "c4.channel", "4": ("t2.channel", "u8.token.z"),
+                            "5": ("s4.g32.u8", "s8.token")})
     return layers
 
 
@@ -83,7 +92,7 @@ def test_export_and_load_elsewhere(tmp_path):
         expected = layers(x)
         program = torch.export.export(layers, (x,), dynamic_shapes=({0: torch.export.Dim("rows", min=2, max=4096)},))
     targets = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
-    assert targets.count("lowbit.linear.default") == 3 and targets.count("lowbit.quantize.default") == 2
+    assert targets.count("lowbit.linear.default") == 4 and targets.count("lowbit.quantize.default") == 3
     torch.export.save(program, str(tmp_path / "model.pt2"))
     torch.save((x, expected), tmp_path / "case.pt")
     script = """if True:

@@ -14,7 +14,8 @@ from lowbit.torch import Linear, load_model, packed, quantize_model
 # weights, activations, largest relative error of y against the float layer for normal weights and inputs
 KINDS = [("s8.channel", None, 0.01), ("s8.channel", "s8.token", 0.02), ("s4.g128", None, 0.12), ("s4.g128", "s8.token", 0.12),
          ("u4.g32.z", "u8.token.z", 0.12), ("c4.g64", None, 0.12), ("c2.channel", None, 0.4), ("u2.g32.z", None, 0.5),
-         ("t2.channel", "s8.token", 0.6), ("b1.channel", "b1.token", 0.9)]
+         ("t2.channel", "s8.token", 0.6), ("b1.channel", "b1.token", 0.9), ("s4.g128.u8", "s8.token", 0.12),
+         ("u4.g32.z.u8", "u8.token.z", 0.12), ("t2.g64.u8", "s8.token", 0.6)]
 
 
 @pytest.fixture
@@ -41,6 +42,21 @@ def test_from_float(floats, weight, activation, share):
         a = (codes - (0 if zero is None else zero[..., None])) * scale[..., None]
     expected = torch.nn.functional.linear(a, layer.dequantized(), floats.bias)
     torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("weight", ["s4.g32.u8", "u4.g64.z.u8", "s2.g32.u8"])
+def test_scales_of_two_levels_are_those_of_8_bits(floats, weight):
+    layer, x = Linear.from_float(floats, weight, "s8.token"), torch.randn(5, 256)
+    assert layer.scales.dtype == torch.uint8 and layer.channel_scales.shape == (48,)
+    codes = (layer.dequantized() / layer.channel_scales[:, None]).round().to(torch.int8)
+    eight = Linear("s8.token*s8.channel->f32 m16 n48 k256 +bias")
+    for name, value in dict(codes=codes, scales=layer.channel_scales, bias=layer.bias).items():
+        getattr(eight, name).copy_(value)
+    assert torch.equal(layer(x), eight(x)) and torch.equal(layer.dequantized(), eight.dequantized())
+    other = Linear(layer.line)
+    other.load_state_dict(layer.state_dict())
+    assert torch.equal(other(x), layer(x))
+    assert torch.equal(layer.half()(x), eight(x)) and layer.channel_scales.dtype == torch.float32
 
 
 def test_dtypes_columns_and_views(floats):
@@ -91,6 +107,9 @@ REFUSALS = [
     (dict(weight="s4.g32", method="best"), "method is 'best'; there are nearest, twn, absmean, xnor"),
     (dict(weight="s4.g32", calibrator="best"), "calibrator is 'best'"),
     (dict(weight="c4"), "scales per channel or group"),
+    (dict(weight="s4.g32.u8"), "need integer activations, A is f32"),
+    (dict(weight="u4.g32.u8", activation="s8.token"), "need zero points"),
+    (dict(weight="t2.g32.u8", activation="s8.token", method="twn"), "are made by nearest; choose a calibrator"),
     (dict(weight="s4.g32", a_scale=1.0), "a_scale is not part of the problem"),
 ]
 
@@ -187,6 +206,13 @@ def test_pickles_threads_and_inference_mode(model):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:  # which pack the same weights at once
         for y in pool.map(lambda _: torch.no_grad()(fresh)(x), range(16)):
             assert torch.equal(y, expected)
+
+
+def test_pickles_of_before_channels_had_scales(floats):
+    layer, x = Linear.from_float(floats, "s4.g32", "s8.token"), torch.randn(2, 256)
+    expected = layer(x)
+    del layer.channel_scales
+    assert torch.equal(pickle.loads(pickle.dumps(layer))(x), expected)
 
 
 def test_packed_weights_go_with_the_layer(floats):

@@ -5,7 +5,7 @@ import gc
 import numpy as np
 import pytest
 import torch
-from conftest import integers, nf4, scales
+from conftest import integers, nf4, scales, two_levels
 
 import lowbit
 import lowbit.torch
@@ -56,6 +56,24 @@ def test_half_types_zeros_and_tables(rng, dtype):
     torch.testing.assert_close(d.float(), a.float() @ (t(codes - zb.repeat(32, 1)).float() * wide).T, rtol=1e-2, atol=1e-2)
     d = linear(a, t(lowbit.pack(codes, "c4")), f"{name}*c4.g32.{name}->{name} m4 n9 k64", scales=sb, tables=t(nf4()))
     torch.testing.assert_close(d.float(), a.float() @ (t(nf4()[codes]) * wide).T, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("device", CPUS)
+def test_scales_of_two_levels(device, rng):
+    """Bit for bit what weights of 8 bits give, also after a change of the channels' scales."""
+    weights, wide = two_levels(rng, "u4", 9, 200, 64)
+    a, sa = t(integers(rng, "s8", (5, 200)).astype(np.int8)), t(scales(rng, 5))
+    codes, named = t(weights.pop("codes")), {name: t(value) for name, value in weights.items()}
+    line, eight = "s8.token*u4.g64.z.u8->f32 m4 n9 k200", "s8.token*s8.channel->f32 m4 n9 k200"
+    for _ in range(2):
+        d = linear(a, codes, line, a_scale=sa, device=device, **named)
+        assert torch.equal(d, linear(a, t(wide), eight, a_scale=sa, device=device, scales=named["channel_scales"]))
+        named["channel_scales"] *= 3
+    for channels, sentence in [(None, "channel_scales is missing"), (named["channel_scales"].double(), "is torch.float64"),
+                               (torch.ones(8), r"channel_scales has shape \[8\]; the problem wants \[9\]"),
+                               (torch.ones(18)[::2], "channel_scales is not contiguous")]:
+        with pytest.raises(RuntimeError, match=sentence):
+            linear(a, codes, line, a_scale=sa, device=device, **dict(named, channel_scales=channels))
 
 
 def test_residual_and_random_numbers(rng):
@@ -154,6 +172,7 @@ REFUSALS = [
     (dict(d_zero=torch.zeros(1, dtype=torch.int32)), "d_zero is not part of the problem"),
     (dict(scales=None), "scales is missing"),
     (dict(scales=torch.ones(18)[::2]), "scales is not contiguous"),
+    (dict(channel_scales=torch.ones(9)), "channel_scales is not part of the problem"),
     (dict(codes=torch.zeros(9, 34, dtype=torch.uint8)), r"codes has shape \[9, 34\]; the problem wants \[9, 35\]"),
     (dict(problem="s8*s3->s32 m4 n9 k70"), "column 4"),
     (dict(device="no such"), "no such"),
@@ -216,7 +235,7 @@ def test_enqueueing_as_on_a_gpu(rng, monkeypatch):
     """What CUDA tensors take, on the reference backend, whose stream is the caller: torch's workspace, and torch's
     default stream by its handle, not by the 0 that means another stream to lowbit."""
     a, codes, named, w = operands(rng, 4)
-    layer = packed.layer_of(codes, named.pop("scales"), None, None, LINE, "ref")
+    layer = packed.layer_of((codes, named.pop("scales"), None, None, None), LINE, "ref")
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: type("Stream", (), {"cuda_stream": 0}))
     streams, enqueue = [], layer.enqueue
     monkeypatch.setattr(layer, "enqueue", lambda args, d, stream: (streams.append(stream), enqueue(args, d, None)))

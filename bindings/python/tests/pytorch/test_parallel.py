@@ -11,7 +11,8 @@ from lowbit.torch import Linear, row_unit, shard_columns, shard_rows
 
 EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "tensor_parallel.py"
 KINDS = [("s8.channel", None), ("s4.g32", "s8.token"), ("u4.g64.z", "u8.token.z"), ("t2.tensor", "s8.token"),
-         ("c4.g32", None), ("b1.channel", "b1.token"), ("s8.channel", "s8.tensor")]
+         ("c4.g32", None), ("b1.channel", "b1.token"), ("s8.channel", "s8.tensor"), ("s4.g32.u8", "s8.token"),
+         ("u4.g64.z.u8", "u8.token.z")]
 
 
 def make(weight, activation, n=50, k=232):
