@@ -37,6 +37,7 @@ template <bool BF16> LB_DEVICE uint2 four(uint32_t u, int zero)
 }
 
 template <bool BF16> struct integers {
+    static constexpr bool BRIEF = true; /* tile.cuh */
     static constexpr int PLANES = 1;
     struct unit {
         uint4 raw;

@@ -193,9 +193,11 @@ struct lb_float_product {
         lb_copy_wait<0>();
         __syncthreads();
         if constexpr (GROUPED)
-            lb_end_warp<SPLIT>(total, p, io, LB_AT(workspace, WORKSPACE), work, row, column);
+            lb_end_warp<SPLIT, Weights::BRIEF>(total, p, io, LB_AT(workspace, WORKSPACE), work, row,
+                                               column);
         else
-            lb_end_warp<SPLIT>(acc, p, io, LB_AT(workspace, WORKSPACE), work, row, column);
+            lb_end_warp<SPLIT, Weights::BRIEF>(acc, p, io, LB_AT(workspace, WORKSPACE), work, row,
+                                               column);
     }
 };
 

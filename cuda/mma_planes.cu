@@ -170,7 +170,7 @@ template <int BM, int BN, int WM, int WN, int STAGES, lb_plane_kind KIND> struct
         close(p, io, tile.m + row, tile.n + column, steps * 4 * BK);
         lb_copy_wait<0>();
         __syncthreads();
-        lb_finish_warp(high, p, io, tile.m + row, tile.n + column);
+        lb_finish_warp<false>(high, p, io, tile.m + row, tile.n + column);
     }
 };
 

@@ -33,6 +33,7 @@ LB_DEVICE float without_high(float v)
 }
 
 template <bool BF16> struct tables {
+    static constexpr bool BRIEF = false; /* tile.cuh */
     static constexpr int PLANES = 2;
     struct unit {
         uint4 raw;

@@ -37,6 +37,34 @@ LB_ASM uint16_t lb_f32_to_f16(float value)
     return bits;
 }
 
+/* Pairs, the first in the low half. */
+LB_ASM uint32_t lb_f16x2(float low, float high)
+{
+#if LB_SM >= 800
+    uint32_t d;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(d) : "f"(high), "f"(low));
+    return d;
+#else
+    return lb_f32_to_f16(low) | (uint32_t)lb_f32_to_f16(high) << 16;
+#endif
+}
+
+/* To nearest even; a NaN becomes 0x7fff. */
+LB_ASM uint32_t lb_bf16x2(float low, float high)
+{
+#if LB_SM >= 800
+    uint32_t d;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(d) : "f"(high), "f"(low));
+    return d;
+#else
+    uint32_t d[2] = {__float_as_uint(low), __float_as_uint(high)};
+    for (int i = 0; i < 2; i++)
+        d[i] = (d[i] & 0x7fffffffu) > 0x7f800000u ? 0x7fffu
+                                                  : (d[i] + 0x7fffu + (d[i] >> 16 & 1u)) >> 16;
+    return d[0] | d[1] << 16;
+#endif
+}
+
 /* a - b, both f16 pairs. */
 LB_ASM uint32_t lb_sub_f16x2(uint32_t a, uint32_t b)
 {

@@ -10,7 +10,7 @@
 #ifndef LB_TILE_CUH
 #define LB_TILE_CUH
 
-#include "epilogue.cuh"
+#include "brief.cuh"
 #include "split.h"
 
 #define LB_DEVICE __device__ __forceinline__
@@ -514,8 +514,8 @@ LB_DEVICE void lb_close_group(int (&acc)[MI][NI][4], int (&sum)[MI][4], float (&
 /* ---- To the epilogue ------------------------------------------------------------------------- */
 /*
  * A warp puts all its fragments into shared memory, a slab of its own, and takes from there 8
- * columns side by side at a time. What comes then is a call: nothing is kept in registers across
- * it, and one copy of the epilogue serves all kernels of a file.
+ * columns side by side at a time. What comes then is brief (brief.cuh), or else a call: nothing is
+ * kept in registers across it, and one copy of the epilogue serves all kernels of a file.
  */
 
 template <typename T> struct lb_eight {
@@ -533,6 +533,15 @@ static __device__ __noinline__ void lb_finish(lb_eight<float> eight, const lb_ka
     lb_finish_float(eight.v, p, io, m, n);
 }
 
+LB_DEVICE constexpr bool lb_is_float(int)
+{
+    return false;
+}
+LB_DEVICE constexpr bool lb_is_float(float)
+{
+    return true;
+}
+
 /* Bytes of a warp's slab. */
 template <int MI, int NI> LB_DEVICE constexpr int lb_slab_bytes(void)
 {
@@ -546,9 +555,10 @@ template <int NI> LB_DEVICE int lb_slab_at(int row, int column)
     return row * 8 * NI + (column ^ ((row & mask) * 8));
 }
 
-/* A warp's MI x NI fragments, whose corner is element (m0, n0). All warps of the block call this,
+/* A warp's MI x NI fragments, whose corner is element (m0, n0). Not BRIEF: without the short way,
+   for which some kernels lack registers. All warps of the block call this,
    with nothing left to be read of the tiles. */
-template <int MI, int NI, typename T>
+template <bool BRIEF = true, int MI, int NI, typename T>
 LB_DEVICE void lb_finish_warp(const T (&acc)[MI][NI][4], const lb_kargs &p, const lb_io &io, int m0,
                               int n0)
 {
@@ -563,16 +573,25 @@ LB_DEVICE void lb_finish_warp(const T (&acc)[MI][NI][4], const lb_kargs &p, cons
                 slab[lb_slab_at<NI>(16 * mi + g + j / 2 * 8, 8 * ni + 2 * c + j % 2)] =
                     acc[mi][ni][j];
     __syncwarp();
+    static_assert(32 % NI == 0, "a thread's columns are the same in all rows");
+    int column = lane % NI * 8;
 #pragma unroll 1
-    for (int u = lane; u < 16 * MI * NI; u += 32) {
-        int row = u / NI, column = u % NI * 8;
-        if (m0 + row >= p.m || n0 + column >= p.n)
+    for (int row = lane / NI; row < 16 * MI; row += 32 / NI) {
+        int m = m0 + row;
+        if (m >= p.m || n0 + column >= p.n)
             continue;
+        lb_brief brief;
+        brief.end = LB_LONG;
+        if constexpr (BRIEF)
+            brief.open(p, io, m, n0 + column, lb_is_float(T()));
         lb_eight<T> eight;
 #pragma unroll
         for (int j = 0; j < 8; j++)
             eight.v[j] = slab[lb_slab_at<NI>(row, column) + j];
-        lb_finish(eight, p, io, m0 + row, n0 + column);
+        if (brief.end != LB_LONG)
+            brief.close(eight.v, p, io, m, n0 + column);
+        else
+            lb_finish(eight, p, io, m, n0 + column);
     }
 }
 
@@ -598,14 +617,14 @@ LB_DEVICE void lb_leave_warp(const T (&acc)[MI][NI][4], const lb_kargs &p, uint8
 }
 
 /* One of both. */
-template <bool SPLIT, int MI, int NI, typename T>
+template <bool SPLIT, bool BRIEF = true, int MI, int NI, typename T>
 LB_DEVICE void lb_end_warp(const T (&acc)[MI][NI][4], const lb_kargs &p, const lb_io &io,
                            uint8_t *workspace, const lb_work &work, int row, int column)
 {
     if constexpr (SPLIT)
         lb_leave_warp(acc, p, workspace, work, work.tile.m + row, work.tile.n + column);
     else
-        lb_finish_warp(acc, p, io, work.tile.m + row, work.tile.n + column);
+        lb_finish_warp<BRIEF>(acc, p, io, work.tile.m + row, work.tile.n + column);
 }
 
 #endif

@@ -378,6 +378,26 @@ template <int BT> struct lb_wg_piece {
     }
 };
 
+/* The end of a unit, whose sums fetch() has: brief, or the long way. */
+template <typename T, typename Fetch, typename Prepare>
+LB_DEVICE void lb_wg_close(const lb_kargs &p, const lb_io &io, int m, int n, bool scaled,
+                           Fetch fetch, Prepare prepare)
+{
+    lb_brief brief;
+    lb_eight<T> eight;
+    brief.open(p, io, m, n, scaled);
+    fetch(eight);
+    prepare(eight, m, n);
+    if (brief.end != LB_LONG) {
+        brief.close(eight.v, p, io, m, n);
+        return;
+    }
+    if constexpr (lb_is_float(T()))
+        if (!scaled && (p.flags & LB_KF_B_SCALE))
+            lb_scale(eight.v, io.w_scale + n);
+    lb_finish(eight, p, io, m, n);
+}
+
 /* A unit's sums of all blocks of the cluster, from where each has them in its slab. */
 template <typename T> LB_DEVICE void lb_wg_gather(lb_eight<T> &eight, const T *from, unsigned ranks)
 {
@@ -409,7 +429,8 @@ template <typename T> LB_DEVICE void lb_wg_gather(lb_eight<T> &eight, const T *f
  */
 template <int BT, typename T, typename Prepare>
 LB_DEVICE void lb_wg_finish_shared(const T (&sums)[BT / 2], const lb_kargs &p, const lb_io &io,
-                                   const lb_wg_part &part, int m0, int n0, Prepare prepare)
+                                   const lb_wg_part &part, int m0, int n0, bool scaled,
+                                   Prepare prepare)
 {
     typedef lb_wg_piece<BT> piece;
     static_assert(piece::UNITS <= 2 * 32,
@@ -437,30 +458,30 @@ LB_DEVICE void lb_wg_finish_shared(const T (&sums)[BT / 2], const lb_kargs &p, c
 #pragma unroll
     for (int i = 0; i < piece::COUNT; i++) {
         int m = m0 + i * piece::ROWS + u / 2;
-        if (mine && m < p.m) {
-            prepare(eight[i], m, n);
-            lb_finish(eight[i], p, io, m, n);
-        }
+        if (mine && m < p.m)
+            lb_wg_close<T>(
+                p, io, m, n, scaled, [&](lb_eight<T> &to) { to = eight[i]; }, prepare);
     }
     __syncwarp();
     lb_cluster_wait();
 }
 
 /* A warp's 16 columns of D from n0 on, BT rows from m0 on, by pieces. prepare(eight, m, n) has the
-   last word on sums before the epilogue. */
+   last word on sums; scaled: they have B's scales. */
 template <int BT, typename T, typename Prepare>
 LB_DEVICE void lb_wg_finish(T (&sums)[BT / 2], const lb_kargs &p, const lb_io &io,
-                            const lb_wg_part &part, int m0, int n0, Prepare prepare)
+                            const lb_wg_part &part, int m0, int n0, bool scaled, Prepare prepare)
 {
     typedef lb_wg_piece<BT> piece;
     if constexpr (BT <= LB_WG_SPLIT_ROWS) {
         lb_wgmma_keep(sums);
         if (part.ranks > 1) {
-            lb_wg_finish_shared<BT>(sums, p, io, part, m0, n0, prepare);
+            lb_wg_finish_shared<BT>(sums, p, io, part, m0, n0, scaled, prepare);
             return;
         }
     }
     T *slab = lb_wg_slab<T>();
+    int lane = (int)threadIdx.x % 32, n = n0 + lane % 2 * 8;
 #pragma unroll
     for (int i = 0; i < piece::COUNT; i++) {
         if (m0 + i * piece::ROWS >= p.m)
@@ -469,16 +490,18 @@ LB_DEVICE void lb_wg_finish(T (&sums)[BT / 2], const lb_kargs &p, const lb_io &i
         piece::put(slab, sums, i);
         __syncwarp();
 #pragma unroll 1
-        for (int u = (int)threadIdx.x % 32; u < piece::UNITS; u += 32) {
-            int m = m0 + i * piece::ROWS + u / 2, n = n0 + u % 2 * 8;
+        for (int u = lane; u < piece::UNITS; u += 32) {
+            int m = m0 + i * piece::ROWS + u / 2;
             if (m >= p.m || n >= p.n)
                 continue;
-            lb_eight<T> eight;
+            lb_wg_close<T>(
+                p, io, m, n, scaled,
+                [&](lb_eight<T> &to) {
 #pragma unroll
-            for (int j = 0; j < 8; j++)
-                eight.v[j] = slab[piece::place(u) + j];
-            prepare(eight, m, n);
-            lb_finish(eight, p, io, m, n);
+                    for (int j = 0; j < 8; j++)
+                        to.v[j] = slab[piece::place(u) + j];
+                },
+                prepare);
         }
     }
     __syncwarp();

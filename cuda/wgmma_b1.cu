@@ -104,7 +104,7 @@ template <int BT> struct product {
         lb_wg_stages<ring>(words, s, part.stages, step, [&](unsigned at) {
             close(io, n0 + (int)threadIdx.x % 32 / 4, at % ring::STAGES, part.rank == 0);
         });
-        lb_wg_finish<BT>(acc, p, io, part, m0, n0, [](lb_eight<int> &, int, int) {});
+        lb_wg_finish<BT>(acc, p, io, part, m0, n0, false, [](lb_eight<int> &, int, int) {});
     }
 };
 

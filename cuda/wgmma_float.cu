@@ -193,14 +193,10 @@ template <int BT, int BITS, bool BF16, bool GROUPED> struct product {
             for (int i = 0; i < ACC; i++)
                 total[i] = 0.0f;
             multiply_groups(p, n % LB_WG_COLUMNS, part, s);
-            lb_wg_finish<BT>(total, p, io, part, m0, n0, [](lb_eight<float> &, int, int) {});
+            lb_wg_finish<BT>(total, p, io, part, m0, n0, true, [](lb_eight<float> &, int, int) {});
         } else {
             multiply_plain(p, io, n, part.stages, s);
-            lb_wg_finish<BT>(acc, p, io, part, m0, n0,
-                             [&](lb_eight<float> &eight, int, int column) {
-                                 if (p.flags & LB_KF_B_SCALE)
-                                     lb_scale(eight.v, io.w_scale + column);
-                             });
+            lb_wg_finish<BT>(acc, p, io, part, m0, n0, false, [](lb_eight<float> &, int, int) {});
         }
     }
 };

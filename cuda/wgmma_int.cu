@@ -248,14 +248,14 @@ template <int BT, int BITS, bool W_U, bool A_U, scales SCALES> struct product {
             for (int i = 0; i < ACC; i++)
                 total[i] = 0.0f;
             multiply_groups(p, io, m0, n % LB_WG_COLUMNS, part, s);
-            lb_wg_finish<BT>(total, p, io, part, m0, n0, [](lb_eight<float> &, int, int) {});
+            lb_wg_finish<BT>(total, p, io, part, m0, n0, true, [](lb_eight<float> &, int, int) {});
         } else {
             if constexpr (SCALES == STEPPED)
                 multiply_steps(p, n % LB_WG_COLUMNS, part.stages, s);
             else
                 multiply_plain(p, io, n, part.stages, s);
             lb_wg_finish<BT>(
-                acc, p, io, part, m0, n0, [&](lb_eight<int> &eight, int m, int column) {
+                acc, p, io, part, m0, n0, false, [&](lb_eight<int> &eight, int m, int column) {
                     unsigned za = (unsigned)lb_a_zero(p, io, m);
 #pragma unroll
                     for (int j = 0; za != 0 && j < 8; j++)

@@ -196,7 +196,7 @@ template <int BT, int A_BITS, lb_plane_kind KIND> struct product {
         lb_wg_stages<ring>(sets, s, part.stages, step, [&](unsigned at) {
             close(p, io, n0 + (int)threadIdx.x % 32 / 4, at % ring::STAGES, part.rank == 0);
         });
-        lb_wg_finish<BT>(high, p, io, part, m0, n0, [&](lb_eight<int> &eight, int m, int n) {
+        lb_wg_finish<BT>(high, p, io, part, m0, n0, false, [&](lb_eight<int> &eight, int m, int n) {
             lb_plane_zeros(eight.v, p, io, m, n);
         });
     }

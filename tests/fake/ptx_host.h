@@ -25,6 +25,16 @@ inline uint16_t lb_f32_to_f16(float value)
 {
     return lb_f16_from_f32(value);
 }
+inline uint32_t lb_f16x2(float low, float high)
+{
+    return lb_f16_from_f32(low) | (uint32_t)lb_f16_from_f32(high) << 16;
+}
+inline uint32_t lb_bf16x2(float low, float high)
+{
+    uint16_t nan = 0x7fff;
+    return (low == low ? lb_bf16_from_f32(low) : nan) |
+           (uint32_t)(high == high ? lb_bf16_from_f32(high) : nan) << 16;
+}
 inline uint32_t lb_sub_f16x2(uint32_t a, uint32_t b)
 {
     uint32_t d = 0;
