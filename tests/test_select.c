@@ -308,7 +308,8 @@ static void lint_row(const lb_backend *b, const lb_kernel *row, size_t index)
     cr_expect(row->b_types && !(row->b_types & ~(LB_T_INT | LB_T_FLOAT | LB_T_TABLE)),
               "%s: B types", name);
     cr_expect(row->d_types && !(row->d_types & ~LB_T_OUT_ANY), "%s: D types", name);
-    cr_expect(!(row->caps & ~(LB_CAP_ALL | LB_CAP_STEP)), "%s: caps 0x%x has unknown bits", name, row->caps);
+    cr_expect(!(row->caps & ~(LB_CAP_ALL | LB_CAP_STEP)), "%s: caps 0x%x has unknown bits", name,
+              row->caps);
     cr_expect(!(row->flags & ~flags), "%s: flags 0x%x has unknown bits", name, row->flags);
     cr_expect((row->flags & (LB_ROW_UNPROVEN | LB_ROW_PROVEN_ON_CPU)) !=
                   (LB_ROW_UNPROVEN | LB_ROW_PROVEN_ON_CPU),
@@ -379,7 +380,7 @@ Test(tables, the_last_row_of_a_backend_takes_what_the_reference_takes)
         cr_expect_eq(last->a_types, ref->rows[0].a_types, "%s", last->name);
         cr_expect_eq(last->b_types, ref->rows[0].b_types, "%s", last->name);
         cr_expect_eq(last->d_types, ref->rows[0].d_types, "%s", last->name);
-        cr_expect(last->caps == (LB_CAP_ALL | LB_CAP_STEP) && !*last->needs && !last->m_max, "%s has limits",
-                  last->name);
+        cr_expect(last->caps == (LB_CAP_ALL | LB_CAP_STEP) && !*last->needs && !last->m_max,
+                  "%s has limits", last->name);
     }
 }
