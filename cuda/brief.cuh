@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The end of most products in line: scales of B and A, and D of s32, f32, f16, bf16,
- * s8 (with one scale or none) or b1. The operations of epilogue.cuh in its order, so the same bits;
- * but no call, scales are asked for early and in few accesses, and one that is absent is 1.
- * Whatever else a problem asks for goes the long way, lb_finish.
+ * The end of most products in line: scales of B and A, and D of s32, f32, f16, bf16, s8 (with one
+ * scale or none) or b1. The operations of epilogue.cuh in its order, so the same bits (but those of
+ * a NaN in bf16); without a call, scales asked for early and in few accesses, and one that is
+ * absent is 1. Whatever else a problem asks for goes the long way, lb_finish.
  */
 #ifndef LB_BRIEF_CUH
 #define LB_BRIEF_CUH

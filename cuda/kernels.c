@@ -131,7 +131,7 @@ static uint64_t workspace(const lb_kernel *kernel, const lb_problem *p, const lb
 #define RATE_REACHED 0.9  /* of what the driver tells */
 #define SHARE_MOST 2.0    /* of memory's rate by one multiprocessor, in shares of all of them */
 #define LAUNCH_SECONDS 3e-6
-#define CLUSTER_SECONDS 1.5e-6 /* of a wave of clusters: their start, and their sums' way */
+#define CLUSTER_SECONDS 1.5e-6 /* of a wave of clusters, an estimate: start, and sums' way */
 
 /* Seconds of the weights, and of the sums of split k to the workspace and back, on their way. */
 static double memory_seconds(const lb_kernel *kernel, const lb_problem *p, const lb_device *device,

@@ -4,8 +4,9 @@
  *
  *   line      := operand '*' operand '->' operand { word }
  *   operand   := type [ '@' layout ] { '.' attribute }
- *   attribute := tensor | token | channel | gINT | z | zt | f16 | bf16 | u8 | ldINT | bsINT |
- * tables word      := mINT | nINT | kINT | bINT | '+bias' ['.' type] | '+res.' type {'.' attribute}
+ *   attribute := tensor | token | channel | gINT | z | zt | f16 | bf16 | u8
+ *              | ldINT | bsINT | tables
+ *   word      := mINT | nINT | kINT | bINT | '+bias' ['.' type] | '+res.' type {'.' attribute}
  *              | '+relu' | '+relu6' | '+silu' | '+gelu' | '+gelu_tanh' | '+hswish' ['=' THREE [':'
  * SHIFT]] | '+clamp=' LOW ':' HIGH | '+round=' ( gemmlowp | fixed | dyadic | pow2 | stochastic |
  * threshold )
